@@ -1,0 +1,123 @@
+"""The software layer: what users hand in. Immutable; what happens to it is told by events (see `record`)."""
+
+import enum
+
+import msgspec
+
+from suanli.domain.resources import Demand
+
+
+class Kind(enum.Enum):
+    """`train` is checkpointed training, `job` any program that ends, `serve` a model service that stays up."""
+
+    TRAIN = "train"
+    JOB = "job"
+    SERVE = "serve"
+
+
+class EndCause(enum.Enum):
+    """Why an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out-of-memory"
+    NODE_LOST = "node-lost"
+    PREEMPTED = "preempted"
+    REBALANCED = "rebalanced"
+    DRAINED = "drained"
+    IDLE = "idle"
+    STOPPED = "stopped"
+    START_FAILED = "start-failed"
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True):
+    """Data a workload reads: where it lies (`at`: a node, rack, zone or site) and how big it is."""
+
+    uri: str
+    size_bytes: int = 0
+    at: str = ""
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """How many times a failing attempt is tried again. Losing a node or being preempted never counts against it."""
+
+    limit: int = 0
+    delay_s: float = 5.0
+    on: tuple[EndCause, ...] = (EndCause.FAILED, EndCause.OUT_OF_MEMORY, EndCause.START_FAILED)
+
+
+class IdleRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Below `below` (fraction of the CPU or accelerator share held) for `for_s`: warn, or stop and give back."""
+
+    below: float
+    for_s: float
+    then: str = "warn"
+
+
+class Slo(msgspec.Struct, frozen=True, kw_only=True):
+    """Promises of a service; None is not promised."""
+
+    p95_s: float | None = None
+    ttft_p95_s: float | None = None
+    tpot_p95_s: float | None = None
+    availability: float | None = None
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """How a new revision of a service takes over, by traffic share."""
+
+    strategy: str = "rolling"
+    steps: tuple[float, ...] = (1.0,)
+    auto_rollback: bool = True
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """What a `serve` workload needs beyond a program: a port (None: Suanli picks one), health and replicas."""
+
+    port: int | None = None
+    health_path: str = "/healthz"
+    replicas_min: int = 1
+    replicas_max: int | None = 1
+    slo: Slo = Slo()
+    update: Update = Update()
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """One declared piece of work. `demand` is per node; `nodes` distinct nodes make a gang that starts whole or not."""
+
+    name: str
+    kind: Kind
+    run: tuple[str, ...]
+    demand: Demand = Demand()
+    nodes: int = 1
+    elastic_nodes: tuple[int, int] | None = None
+    workers_per_node: int = 1
+    team: str = "default"
+    priority: int = 50
+    preemptible: bool = True
+    held: bool = False
+    env: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    workdir: str = ""
+    after: tuple[str, ...] = ()
+    model_from: str = ""
+    not_before_s: float | None = None
+    duration_s: float | None = None
+    deadline_s: float | None = None
+    checkpoint_every_s: float | None = None
+    grace_s: float = 20.0
+    processes_max: int | None = None
+    retry: Retry = Retry()
+    idle: IdleRule | None = None
+    data: tuple[Dataset, ...] = ()
+    outputs: tuple[str, ...] = ()
+    node_labels: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    service: Service | None = None
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """Workloads that must have succeeded first."""
+        return (*self.after, self.model_from) if self.model_from else self.after
+
+    @property
+    def worker_count(self) -> int:
+        return self.nodes * self.workers_per_node
