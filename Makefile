@@ -1,0 +1,36 @@
+# Each command sets up .venv first (tools/bootstrap.py); that takes no time when nothing changed.
+# ARGS is passed on: make run ARGS=--once, make test ARGS="-k lease"
+
+PYTHON ?= python3
+ARGS ?=
+
+.DEFAULT_GOAL := run
+.PHONY: run test check bench constraints clean setup
+
+run: setup
+	@.venv/bin/suanli tour $(ARGS)
+
+test: setup
+	@.venv/bin/pytest $(ARGS)
+
+check: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+
+bench: setup
+	@.venv/bin/python benchmarks/run.py $(ARGS)
+
+# Renew every pin, then install what was renewed.
+constraints: setup
+	.venv/bin/python tools/constraints.py
+	@$(PYTHON) tools/bootstrap.py
+
+# Leaves .venv: to make that anew as well, rm -r .venv
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests tools benchmarks examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+setup:
+	@$(PYTHON) tools/bootstrap.py
