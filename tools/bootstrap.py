@@ -19,10 +19,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
+PYTHON = str(VENV / "bin" / "python")
 STAMP = VENV / ".suanli-stamp"
 INSTALLING = VENV / ".suanli-installing"  # there only while packages are being written
 CONSTRAINTS = ROOT / "constraints.txt"
@@ -30,7 +31,7 @@ WANTED = ["-e", ".[quickstart,test,dev]", "-c", CONSTRAINTS.name]
 
 OLDEST_PYTHON = (3, 11)
 FRESH_BYTES = 4 << 30
-FRESH_WITH_GPU_BYTES = 10 << 30  # the CUDA libraries are several GB on top
+FRESH_WITH_GPU_BYTES = 10 << 30  # CUDA's libraries are several GB on top
 UPDATE_BYTES = 1 << 30
 
 
@@ -48,7 +49,7 @@ def main() -> int:
                 if not is_current():
                     set_up(lock.fileno())
     except SetupError as error:
-        say("set-up stopped: {}\n".format(error))
+        say(f"set-up stopped: {error}\n")
         return 1
     except KeyboardInterrupt:
         say("\nset-up interrupted; the same command again takes up where it stopped\n")
@@ -61,25 +62,24 @@ def use_a_recent_python() -> None:
     if sys.version_info >= OLDEST_PYTHON:
         return
     for minor in range(OLDEST_PYTHON[1], OLDEST_PYTHON[1] + 5):
-        newer = shutil.which("python3.{}".format(minor))
+        newer = shutil.which(f"python3.{minor}")
         if newer and subprocess.call([newer, "-c", ""], stderr=subprocess.DEVNULL) == 0:
-            os.execv(newer, [newer, __file__])
+            os.execv(newer, [newer, __file__])  # noqa: S606
     raise SetupError(
-        "Suanli needs Python {}.{} or newer; {} is {}, and PATH offers no newer one.\n"
-        "Install one (Debian, Ubuntu: apt install python3.11 python3.11-venv) or name it: "
-        "make PYTHON=/path/to/python3.11 ...".format(
-            OLDEST_PYTHON[0], OLDEST_PYTHON[1], sys.executable, platform.python_version()
-        )
+        f"Suanli needs Python 3.{OLDEST_PYTHON[1]} or newer; {sys.executable} is {platform.python_version()}, "
+        "and PATH offers no newer one.\n"
+        "Install one (Debian, Ubuntu: apt install python3.11 python3.11-venv), or name it: "
+        "make PYTHON=/path/to/python3.11 ..."
     )
 
 
 def is_current() -> bool:
-    return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == fingerprint()
+    return os.path.exists(PYTHON) and STAMP.exists() and STAMP.read_text() == fingerprint()
 
 
 def fingerprint() -> str:
     """All that decides what .venv should hold."""
-    digest = hashlib.sha256("{} gpu={}".format(ROOT, has_gpu()).encode())
+    digest = hashlib.sha256(f"{ROOT} gpu={has_gpu()}".encode())
     for path in (ROOT / "pyproject.toml", CONSTRAINTS, Path(__file__), VENV / "pyvenv.cfg"):
         digest.update(path.read_bytes() if path.exists() else b"absent")
     return digest.hexdigest()
@@ -89,7 +89,7 @@ def has_gpu() -> bool:
     return os.path.exists("/dev/nvidiactl") or shutil.which("nvidia-smi") is not None
 
 
-def take(lock) -> None:
+def take(lock: "IO[str]") -> None:
     """Hold the lock until this process, and whatever it started, has ended."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,38 +101,36 @@ def take(lock) -> None:
 def set_up(lock_fd: int) -> None:
     started = time.monotonic()
     usable = venv_runs()
-    require_free_disk(usable)
+    require_free_disk(UPDATE_BYTES if usable else FRESH_WITH_GPU_BYTES if has_gpu() else FRESH_BYTES)
     run = Runner(lock_fd)
     if not usable:
         create_venv(run)
-    settings = pip_settings()
     uv = find_uv(run)
     # An install that was cut off may have left a package half written but listed as installed.
     repair = INSTALLING.exists()
     INSTALLING.touch()
     if uv:
-        install_with_uv(run, uv, settings, repair)
+        install_with_uv(run, uv, pip_settings(), repair)
     else:
         say("uv can't be had here: going on with pip, which takes some minutes\n")
-        pip = [str(PYTHON), "-m", "pip", "install"] + (["--force-reinstall"] if repair else [])
-        run("packages (pip)", pip + WANTED)
-    INSTALLING.unlink()
+        run("packages", [PYTHON, "-m", "pip", "install", *(["--force-reinstall"] if repair else []), *WANTED])
     STAMP.write_text(fingerprint())
-    say("set-up done in {:.0f} s\n".format(time.monotonic() - started))
+    INSTALLING.unlink()
+    say(f"set-up done in {time.monotonic() - started:.0f} s\n")
 
 
 def venv_runs() -> bool:
-    check = "import sys; sys.exit(sys.version_info < {!r})".format(OLDEST_PYTHON)
-    return PYTHON.exists() and subprocess.call([str(PYTHON), "-c", check], stderr=subprocess.DEVNULL) == 0
+    check = f"import sys; sys.exit(sys.version_info < {OLDEST_PYTHON})"
+    return os.path.exists(PYTHON) and subprocess.call([PYTHON, "-c", check], stderr=subprocess.DEVNULL) == 0
 
 
-def require_free_disk(update: bool) -> None:
-    needed = UPDATE_BYTES if update else FRESH_WITH_GPU_BYTES if has_gpu() else FRESH_BYTES
-    free = shutil.disk_usage(str(ROOT)).free
-    if free < needed:
+def require_free_disk(needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(ROOT).free
+    if free_bytes < needed_bytes:
         raise SetupError(
-            "the disk of {} has {:.1f} GiB free, and the packages need {:.0f} GiB.\n"
-            "Free some space, or clone to a larger disk.".format(ROOT, free / 2**30, needed / 2**30)
+            f"the disk of {ROOT} has {free_bytes / 2**30:.1f} GiB free, "
+            f"and the packages need {needed_bytes / 2**30:.0f} GiB.\n"
+            "Free some space, or clone to a larger disk."
         )
 
 
@@ -144,86 +142,97 @@ class Runner:
 
     def __call__(self, phase: str, argv: "list[str]", env: "dict[str, str] | None" = None) -> None:
         started = time.monotonic()
-        say("{} ... ".format(phase))
-        # A child that outlives this process keeps the lock, so nobody installs beside it.
-        with tempfile.TemporaryFile("w+") as output, subprocess.Popen(
-            argv, cwd=str(ROOT), env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            pass_fds=[self.lock_fd],
-        ) as child:
+        say(f"{phase} ... ")
+        with tempfile.TemporaryFile("w+") as output:
+            # With the lock's descriptor: a child that outlives us keeps the lock, so nobody installs beside it.
+            child = subprocess.Popen(
+                argv,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[self.lock_fd],
+            )
             try:
                 code = wait(child, phase, started)
             except BaseException:
                 child.terminate()
+                child.wait()
                 raise
-            say("{:.1f} s{}\n".format(time.monotonic() - started, "" if code == 0 else ", failed"))
-            if code != 0:
+            say(f"{time.monotonic() - started:.1f} s{', failed' if code else ''}\n")
+            if code:
                 output.seek(0)
                 raise SetupError(explain_failure(phase, output.read()))
 
 
-def wait(child: "subprocess.Popen[str]", phase: str, started: float) -> int:
+def wait(child: "subprocess.Popen[bytes]", phase: str, started: float) -> int:
     """Wait for the child; on a terminal, count the seconds."""
     while True:
         try:
             return child.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
             if sys.stderr.isatty():
-                say("\r{} ... {:.0f} s \r{} ... ".format(phase, time.monotonic() - started, phase))
+                say(f"\r{phase} ... {time.monotonic() - started:.0f} s \r{phase} ... ")
 
 
 def create_venv(run: Runner) -> None:
-    version = platform.python_version()
+    phase = f".venv, Python {platform.python_version()}"
     venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
     try:
-        run(".venv (Python {})".format(version), venv)
+        run(phase, venv)
     except SetupError:  # Debian keeps ensurepip in a package of its own; uv does without
-        run(".venv (Python {}, without pip)".format(version), venv + ["--without-pip"])
+        run(f"{phase}, without pip", [*venv, "--without-pip"])
 
 
 def find_uv(run: Runner) -> "str | None":
+    """uv from .venv, where it is installed if need be; else from PATH; else None, if there is pip to go on with."""
     own = VENV / "bin" / "uv"
     if own.exists():
         return str(own)
     has_pip = (VENV / "bin" / "pip").exists()
-    pip = [str(PYTHON), "-m", "pip"] if has_pip else [sys.executable, "-m", "pip", "--python", str(PYTHON)]
+    pip = [PYTHON, "-m", "pip"] if has_pip else [sys.executable, "-m", "pip", "--python", PYTHON]
     try:
-        run("uv", pip + ["install", "uv", "-c", CONSTRAINTS.name])
+        run("uv", [*pip, "install", "uv", "-c", CONSTRAINTS.name])
         return str(own)
     except SetupError as error:
         elsewhere = shutil.which("uv")
         if not (elsewhere or has_pip):
             raise SetupError(
-                "{}\n\nThis Python has no pip, and PATH no uv: "
-                "install python3-venv (Debian, Ubuntu) or uv, then try again.".format(error)
-            )
+                f"{error}\nThis Python has no pip, and PATH no uv: install one of them "
+                "(Debian, Ubuntu: apt install python3-venv), then try again."
+            ) from None
         return elsewhere
 
 
 def install_with_uv(run: Runner, uv: str, settings: "dict[str, str]", repair: bool) -> None:
-    install = [uv, "pip", "install", "--python", str(PYTHON)] + (["--reinstall"] if repair else []) + WANTED
+    install = [uv, "pip", "install", "--python", PYTHON, *(["--reinstall"] if repair else []), *WANTED]
     env = uv_environment(settings)
     if offers_torch(settings.get("find-links", "")) and not has_gpu():
         run("packages", install, env)
         return
     try:
-        run("packages", install + ["--torch-backend", "auto"], env)
+        run("packages", [*install, "--torch-backend", "auto"], env)
     except SetupError as error:
         if "pytorch" not in str(error):
             raise
-        say("PyTorch's own index can't be reached: taking torch from the package index (may be the CUDA build)\n")
+        say(
+            "PyTorch's own index can't be reached: torch comes from the package index, maybe as its CUDA build\n"
+        )
         run("packages", install, env)
 
 
 def pip_settings() -> "dict[str, str]":
     """pip's settings by option name, as `pip install` would see them: files, then environment."""
-    settings = {}
-    pip = [str(PYTHON), "-m", "pip", "config", "list"]
-    listed = subprocess.run(pip, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True)
+    settings: "dict[str, str]" = {}
+    listing = subprocess.run(
+        [PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    )
     for section in ("global.", "install."):
-        for line in listed.stdout.splitlines():
+        for line in listing.stdout.splitlines():
             if line.startswith(section):
-                key, _, value = line[len(section) :].partition("=")
-                settings[key] = ast.literal_eval(value)
+                option, _, value = line[len(section) :].partition("=")
+                settings[option] = ast.literal_eval(value)
     for name, value in os.environ.items():
         if name.startswith("PIP_"):
             settings[name[4:].lower().replace("_", "-")] = value
@@ -232,53 +241,55 @@ def pip_settings() -> "dict[str, str]":
 
 def uv_environment(settings: "dict[str, str]") -> "dict[str, str]":
     """The environment for uv in which pip's settings hold; what is set for uv itself goes first."""
-    env = {}
-
-    def carry(option: str, name: str, separator: str = " ") -> None:
-        if settings.get(option):
-            env[name] = separator.join(settings[option].split())
-
-    carry("find-links", "UV_FIND_LINKS", ",")
-    carry("index-url", "UV_DEFAULT_INDEX")
-    carry("extra-index-url", "UV_INDEX")
-    carry("no-index", "UV_NO_INDEX")
-    carry("trusted-host", "UV_INSECURE_HOST")
-    carry("cert", "SSL_CERT_FILE")
-    carry("client-cert", "SSL_CLIENT_CERT")
-    carry("proxy", "ALL_PROXY")
-    carry("default-timeout", "UV_HTTP_TIMEOUT")
-    carry("timeout", "UV_HTTP_TIMEOUT")
+    env = {
+        name: (separator or " ").join(settings[option].split())
+        for option, name, separator in (
+            ("find-links", "UV_FIND_LINKS", ","),
+            ("index-url", "UV_DEFAULT_INDEX", None),
+            ("extra-index-url", "UV_INDEX", None),
+            ("no-index", "UV_NO_INDEX", None),
+            ("trusted-host", "UV_INSECURE_HOST", None),
+            ("default-timeout", "UV_HTTP_TIMEOUT", None),
+            ("timeout", "UV_HTTP_TIMEOUT", None),
+            ("proxy", "ALL_PROXY", None),
+            ("cert", "SSL_CERT_FILE", None),
+            ("client-cert", "SSL_CLIENT_CERT", None),
+        )
+        if settings.get(option)
+    }
     if "UV_INDEX" in env:  # pip takes the best version of all its indexes, uv by default the first index
         env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-    env.update(os.environ)
-    return env
+    return {**env, **os.environ}
 
 
 def offers_torch(find_links: str) -> bool:
     """Whether a local wheel folder has a torch for the Python in .venv."""
-    version = subprocess.check_output(
-        [str(PYTHON), "-c", "import sys; print('cp%d%d' % sys.version_info[:2])"], universal_newlines=True
+    tag = subprocess.check_output(
+        [PYTHON, "-c", "import sys; print('cp%d%d' % sys.version_info[:2])"], text=True
     )
-    pattern = "torch-2*-{}-*{}.whl".format(version.strip(), platform.machine())
-    folders = [Path(link[7:] if link.startswith("file://") else link) for link in find_links.split()]
-    return any(any(folder.glob(pattern)) for folder in folders)
+    pattern = f"torch-2*-{tag.strip()}-*{platform.machine()}.whl"
+    return any(any(Path(link.removeprefix("file://")).glob(pattern)) for link in find_links.split())
 
 
 def explain_failure(phase: str, output: str) -> str:
     tail = "\n".join("  " + line for line in output.strip().splitlines()[-15:])
-    lower = output.lower()
-    if "no space left" in lower:
+    said = output.lower()
+    if "no space left" in said:
         remedy = "The disk is full. Free some space; the same command again takes up where it stopped."
-    elif any(sign in lower for sign in ("failed to fetch", "error sending request", "connection", "timed out")):
+    elif any(
+        sign in said for sign in ("failed to fetch", "error sending request", "connection", "timed out")
+    ):
         remedy = (
-            "The package index can't be reached. Check the network, or name a mirror or a wheel folder:\n"
+            "The package index can't be reached. Check the network, or name a mirror or a folder of wheels:\n"
             "PIP_INDEX_URL=... or PIP_FIND_LINKS=... (uv is given both)."
         )
-    elif any(sign in lower for sign in ("no solution found", "could not find a version")):
-        remedy = "The package index lacks a version that constraints.txt pins for this Python and machine."
+    elif any(sign in said for sign in ("no solution found", "could not find a version")):
+        remedy = (
+            "The package index lacks a version that constraints.txt pins for this Python and this machine."
+        )
     else:
-        remedy = "The lines above are all that the installer said."
-    return "{} failed.\n{}\n{}".format(phase, tail, remedy)
+        remedy = "The lines above are the installer's last words."
+    return f"{phase} failed.\n{tail}\n{remedy}"
 
 
 def say(text: str) -> None:
