@@ -9,6 +9,12 @@ from suanli.domain.decision import Decision, Memory
 from suanli.domain.events import Entry, Event
 from suanli.domain.world import World
 
+IDEMPOTENCY_KEPT_S = 24 * 3600.0
+"""How long a caller's key is remembered, by the `at_s` of commits."""
+
+DECISIONS_KEPT = 20_000
+"""Recorded decisions beyond this number are dropped, oldest first."""
+
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """The right to decide. `epoch` grows with every new holder and fences the writes of former ones."""
@@ -28,9 +34,10 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """One transaction: all of it happens or nothing.
 
-    `epoch` set: refused (`Deposed`) unless that lease is current. `if_seq` set: refused (`StaleWrite`) unless the log
-    ends there. `idempotency` set: a second commit with the same key and digest changes nothing and returns the
-    first one's entries; with another digest it raises `Conflict`.
+    Checked in this order. `epoch` set: refused (`Deposed`) unless that lease is current; one that ran out but that
+    nobody took over still is. `idempotency` set: a second commit with the same key and digest changes nothing and
+    returns the first one's entries, whatever `if_seq` says; with another digest it raises `Conflict`. `if_seq` set:
+    refused (`StaleWrite`) unless the log ends there.
     """
 
     events: tuple[Event, ...] = ()
@@ -56,7 +63,7 @@ class Store(Protocol):
     """Raises `Unavailable` where the database cannot be reached or is full or locked: nothing was written then."""
 
     def acquire_lease(self, holder: str, now_s: float, ttl_s: float) -> Lease | None:
-        """The lease with a new epoch, or None while another holder's has not expired."""
+        """The lease with a new epoch, or None while another holder's has not expired (`expires_s` > `now_s`)."""
         ...
 
     def renew_lease(self, lease: Lease, now_s: float, ttl_s: float) -> Lease:
@@ -68,7 +75,7 @@ class Store(Protocol):
         ...
 
     def lease(self) -> Lease | None:
-        """Who holds it now, expired or not."""
+        """Who holds it now, expired or not; None where nobody ever did or it was given up."""
         ...
 
     def commit(self, commit: Commit) -> tuple[Entry, ...]:
@@ -79,7 +86,7 @@ class Store(Protocol):
         ...
 
     def world(self) -> World:
-        """The projection: equal to folding every entry."""
+        """The projection: equal to folding every entry, the order of `records` included. The caller's to keep."""
         ...
 
     def entries(self, after_seq: int, limit: int = 10_000) -> Sequence[Entry]:
@@ -100,8 +107,16 @@ class Store(Protocol):
 
     def document(self, kind: str, name: str) -> bytes | None: ...
 
-    def add_token(self, token: Token) -> None: ...
+    def drop_documents(self, kind: str, before_s: float) -> None:
+        """Drop those of that kind saved before that instant: plans nobody will apply any more."""
+        ...
 
-    def tokens(self) -> Sequence[Token]: ...
+    def add_token(self, token: Token) -> None:
+        """Let it in. One of the same name is replaced: the former secret stops working."""
+        ...
+
+    def tokens(self) -> Sequence[Token]:
+        """All, by name."""
+        ...
 
     def close(self) -> None: ...
