@@ -1,0 +1,1 @@
+"""Facts about hardware that Suanli ships, each with its source, and look-up in them."""
