@@ -3,11 +3,12 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from suanli.domain import events as ev
 from suanli.domain.decision import Decision, Memory
-from suanli.domain.errors import Conflict, Deposed, StaleWrite
 from suanli.domain.world import World
+from suanli.ports.commit_rules import fold_commit, require_digest, require_epoch, require_seq, workload_keys
 from suanli.ports.store import DECISIONS_KEPT, IDEMPOTENCY_KEPT_S, Commit, Idempotency, Lease, Token
 
 
@@ -22,7 +23,7 @@ class MemoryStore:
         self._entries: list[ev.Entry] = []
         self._memory = Memory()
         self._decisions: deque[Decision] = deque(maxlen=DECISIONS_KEPT)
-        self._answers: dict[str, tuple[float, Idempotency, tuple[ev.Entry, ...]]] = {}
+        self._answers: dict[str, _Answer] = {}
         self._documents: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._tokens: dict[str, Token] = {}
 
@@ -50,7 +51,7 @@ class MemoryStore:
 
     def renew_lease(self, lease: Lease, now_s: float, ttl_s: float) -> Lease:
         with self._lock:
-            self._require_epoch(lease.epoch)
+            require_epoch(self._lease, lease.epoch)
             self._lease = Lease(holder=lease.holder, epoch=lease.epoch, expires_s=now_s + ttl_s)
             return self._lease
 
@@ -65,14 +66,12 @@ class MemoryStore:
 
     def commit(self, commit: Commit) -> tuple[ev.Entry, ...]:
         with self._lock:
-            if commit.epoch is not None:
-                self._require_epoch(commit.epoch)
+            require_epoch(self._lease, commit.epoch)
             if commit.idempotency is not None:
                 answer = self._answer(commit.idempotency, commit.at_s)
                 if answer is not None:
                     return answer
-            if commit.if_seq is not None and commit.if_seq != self._world.seq:
-                raise StaleWrite(evidence={"read_seq": commit.if_seq, "log_seq": self._world.seq})
+            require_seq(self._world.seq, commit.if_seq)
             entries = self._append(commit)
             if commit.decision is not None:
                 self._decisions.append(commit.decision)
@@ -125,50 +124,38 @@ class MemoryStore:
         """Nothing to let go of."""
 
     def _append(self, commit: Commit) -> tuple[ev.Entry, ...]:
-        """Fold into a draft that holds only what the events concern, so that a refusal leaves no trace."""
         world = self._world
-        records = {
-            event.key: world.records[event.key]
-            for event in commit.events
-            if not isinstance(event, ev.FleetEvent) and event.key in world.records
-        }
+        keys = workload_keys(commit.events)
         draft = World(
             seq=world.seq,
-            records=records,
+            records={key: world.records[key] for key in keys if key in world.records},
             fleet=world.fleet,
             cordoned=dict(world.cordoned),
             policy=world.policy,
         )
-        entries = tuple(
-            ev.Entry(seq=seq, at_s=commit.at_s, actor=commit.actor, event=event)
-            for seq, event in enumerate(commit.events, start=world.seq + 1)
-        )
-        for entry in entries:
-            draft.fold(entry)
+        entries = fold_commit(draft, commit)
         world.records.update(draft.records)
-        world.seq, world.fleet, world.policy = draft.seq, draft.fleet, draft.policy
-        world.cordoned = draft.cordoned
+        world.seq, world.fleet = draft.seq, draft.fleet
+        world.cordoned, world.policy = draft.cordoned, draft.policy
         self._entries.extend(entries)
         return entries
 
     def _answer(self, asked: Idempotency, now_s: float) -> tuple[ev.Entry, ...] | None:
         """What the first commit under that key returned, while it is remembered."""
-        at_s, first, entries = self._answers.get(asked.key, (0.0, None, ()))
-        if first is None or at_s < now_s - IDEMPOTENCY_KEPT_S:
+        known = self._answers.get(asked.key)
+        if known is None or known.at_s < now_s - IDEMPOTENCY_KEPT_S:
             return None
-        if first.digest != asked.digest:
-            raise Conflict(
-                f"the idempotency key {asked.key!r} was used for another request",
-                remedy="send a new key with a new request",
-            )
-        return entries
+        require_digest(asked.key, known.digest, asked.digest)
+        return known.entries
 
     def _remember(self, asked: Idempotency, now_s: float, entries: tuple[ev.Entry, ...]) -> None:
         self._answers.pop(asked.key, None)
-        self._answers[asked.key] = (now_s, asked, entries)
-        while self._answers[next(iter(self._answers))][0] < now_s - IDEMPOTENCY_KEPT_S:
+        self._answers[asked.key] = _Answer(now_s, asked.digest, entries)
+        while self._answers[next(iter(self._answers))].at_s < now_s - IDEMPOTENCY_KEPT_S:
             del self._answers[next(iter(self._answers))]
 
-    def _require_epoch(self, epoch: int) -> None:
-        if self._lease is None or self._lease.epoch != epoch:
-            raise Deposed(evidence={"epoch": epoch, "current_epoch": self._epoch})
+
+class _Answer(NamedTuple):
+    at_s: float
+    digest: str
+    entries: tuple[ev.Entry, ...]
