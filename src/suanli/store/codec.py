@@ -1,0 +1,41 @@
+"""Domain values as JSON text and back."""
+
+from typing import Any
+
+import msgspec
+
+from suanli.domain.decision import Decision, Memory
+from suanli.domain.errors import UsageError
+from suanli.domain.events import Event
+from suanli.domain.fleet import Fleet
+from suanli.domain.record import Record
+
+EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+RECORD = msgspec.json.Decoder(Record)
+DECISION = msgspec.json.Decoder(Decision)
+MEMORY = msgspec.json.Decoder(Memory)
+FLEET = msgspec.json.Decoder(Fleet | None)
+CORDONED = msgspec.json.Decoder(dict[str, bool])
+TEXT = msgspec.json.Decoder(str)
+TEXTS = msgspec.json.Decoder(tuple[str, ...])
+
+
+def to_text(value: object, decoder: msgspec.json.Decoder[Any]) -> str:
+    """JSON that decodes to the very same value.
+
+    Read back before it is written: JSON turns NaN and infinities into null without a word, and a log that cannot be
+    read again is a lost one. Raises UsageError.
+    """
+    try:
+        text = msgspec.json.encode(value).decode()
+        same = decoder.decode(text) == value
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        same = False
+        text = ""
+    if not same:
+        raise UsageError(
+            f"{type(value).__name__} cannot be stored exactly: it holds a number that is not finite, "
+            "a value of another type than declared, or broken text",
+            remedy="correct the value where it comes from",
+        )
+    return text

@@ -1,0 +1,110 @@
+"""The log and its projection as domain values: how a commit's events enter, and how the world is read."""
+
+import sqlalchemy as sa
+
+from suanli.domain import events as ev
+from suanli.domain.record import Record
+from suanli.domain.world import World
+from suanli.ports.commit_rules import fold_commit, workload_keys
+from suanli.ports.store import Commit
+from suanli.store import codec, sql
+
+_CATCH_UP_MAX = 10_000
+"""Further behind than this, reading the projection anew is cheaper than folding entries."""
+
+
+def append(connection: sa.Connection, commit: Commit, head_seq: int) -> tuple[ev.Entry, ...]:
+    """Write the commit's entries and what they change. O(events). Raises IllegalTransition."""
+    if not commit.events:
+        return ()
+    bodies = sql.select_records(connection, workload_keys(commit.events))
+    before = {key: codec.RECORD.decode(body) for key, body in bodies.items()}
+    draft = World(seq=head_seq, records=dict(before), cordoned=_cordoned(connection, commit.events))
+    entries = fold_commit(draft, commit)
+    _write_entries(connection, entries)
+    _write_records(connection, before, draft.records, entries)
+    _write_fleet_state(connection, draft, commit.events)
+    return entries
+
+
+def entries(connection: sa.Connection, after_seq: int, limit: int) -> tuple[ev.Entry, ...]:
+    return tuple(
+        ev.Entry(seq=row.seq, at_s=row.at_s, actor=row.actor, event=codec.EVENT.decode(row.event))
+        for row in sql.select_entries(connection, after_seq, limit)
+    )
+
+
+def current(connection: sa.Connection, known: World | None) -> World:
+    """The world as of this snapshot: `known` brought up to date in place, or read anew."""
+    head_seq = sql.head_seq(connection)
+    if known is None or head_seq - known.seq > _CATCH_UP_MAX:
+        return _read(connection, head_seq)
+    if head_seq > known.seq:
+        for entry in entries(connection, known.seq, _CATCH_UP_MAX):
+            known.fold(entry)
+    return known
+
+
+def _read(connection: sa.Connection, head_seq: int) -> World:
+    world = World(seq=head_seq)
+    world.records = {key: codec.RECORD.decode(body) for key, body in sql.select_all_records(connection)}
+    state = sql.select_fleet_state(connection)
+    if "fleet" in state:
+        world.fleet = codec.FLEET.decode(state["fleet"])
+    if "policy" in state:
+        world.policy = codec.TEXT.decode(state["policy"])
+    if "cordoned" in state:
+        world.cordoned = codec.CORDONED.decode(state["cordoned"])
+    return world
+
+
+def _cordoned(connection: sa.Connection, events: tuple[ev.Event, ...]) -> dict[str, bool]:
+    if not any(isinstance(event, ev.NodeCordoned | ev.NodeUncordoned) for event in events):
+        return {}
+    body = sql.select_fleet_state(connection).get("cordoned")
+    return {} if body is None else codec.CORDONED.decode(body)
+
+
+def _write_entries(connection: sa.Connection, entries: tuple[ev.Entry, ...]) -> None:
+    rows = [
+        {
+            "seq": entry.seq,
+            "at_s": entry.at_s,
+            "actor": entry.actor,
+            "event": codec.to_text(entry.event, codec.EVENT),
+        }
+        for entry in entries
+    ]
+    sql.append_entries(connection, rows, entries[-1].seq)
+
+
+def _write_records(
+    connection: sa.Connection,
+    before: dict[str, Record],
+    after: dict[str, Record],
+    entries: tuple[ev.Entry, ...],
+) -> None:
+    last_seq = {entry.event.key: entry.seq for entry in entries if not isinstance(entry.event, ev.FleetEvent)}
+    rows = {
+        key: {
+            "last_seq": last_seq[key],
+            "status": record.status.value,
+            "body": codec.to_text(record, codec.RECORD),
+        }
+        for key, record in after.items()
+    }
+    sql.update_records(connection, [{"of_key": key, **row} for key, row in rows.items() if key in before])
+    sql.insert_records(
+        connection,
+        [{"key": key, "first_seq": after[key].seq, **row} for key, row in rows.items() if key not in before],
+    )
+
+
+def _write_fleet_state(connection: sa.Connection, draft: World, events: tuple[ev.Event, ...]) -> None:
+    kinds = {type(event) for event in events}
+    if ev.FleetDeclared in kinds:
+        sql.save_fleet_state(connection, "fleet", codec.to_text(draft.fleet, codec.FLEET))
+    if ev.PolicyChosen in kinds:
+        sql.save_fleet_state(connection, "policy", codec.to_text(draft.policy, codec.TEXT))
+    if kinds & {ev.NodeCordoned, ev.NodeUncordoned}:
+        sql.save_fleet_state(connection, "cordoned", codec.to_text(draft.cordoned, codec.CORDONED))
