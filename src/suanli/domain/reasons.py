@@ -85,15 +85,18 @@ def code_of(token: str) -> ReasonCode:
 def reason(
     code: ReasonCode,
     resource: str = "",
+    evidence: Evidence | None = None,
     /,
     *,
+    waiting_helps: bool | None = None,
     preemption_helps: bool | None = None,
-    **evidence: float | int | str | tuple[str, ...],
+    **more: float | str | tuple[str, ...],
 ) -> Reason:
+    """A reason with the code's two bits, unless what is true here narrows them."""
     return Reason(
         token=code.token,
         resource=resource,
-        evidence=dict(evidence),
-        will_waiting_help=code.will_waiting_help,
+        evidence={**(evidence or {}), **more},
+        will_waiting_help=code.will_waiting_help if waiting_helps is None else waiting_helps,
         will_preemption_help=code.will_preemption_help if preemption_helps is None else preemption_helps,
     )

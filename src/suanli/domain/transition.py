@@ -176,7 +176,7 @@ def _retried(record: Record, event: ev.Retried, at_s: float) -> Record:
 
 
 def _require(record: Record, *statuses: Status, event: ev.WorkloadEvent) -> None:
-    if record.status not in statuses or record.stop_requested and isinstance(event, ev.Placed):
+    if record.status not in statuses or (record.stop_requested and isinstance(event, ev.Placed)):
         raise IllegalTransition(
             f"{record.key} is {record.status.value}: {type(event).__name__} does not apply"
         )

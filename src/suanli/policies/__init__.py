@@ -1,0 +1,1 @@
+"""Pure policies: each part is one function, found by name in `registry`."""

@@ -1,0 +1,39 @@
+"""What the parts of a policy look like."""
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from suanli.domain.record import Record
+from suanli.policies.table import Ask, Floats, Indices, NodeTable
+
+
+class Queue(msgspec.Struct, frozen=True, eq=False):
+    """The eligible workloads, one row each. `duration_s` and `remaining_s` are NaN where nobody knows."""
+
+    priority: Floats
+    waited_s: Floats
+    seq: NDArray[np.int64]
+    duration_s: Floats
+    remaining_s: Floats
+
+
+Order = Callable[[Queue], Floats]
+"""Rank of each row, float[n]: lower goes first, ties go by submission."""
+
+Allocate = Callable[[Record], tuple[int, ...]]
+"""Numbers of nodes to try for a workload, the most wanted first."""
+
+Place = Callable[[NodeTable, Ask, Indices, int], Indices]
+"""From candidate nodes (all have room, at least `nodes` of them, in table order) the `nodes` to take."""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """One order, one allocation, one placement; `name` is `order+allocate+place`."""
+
+    name: str
+    order: Order
+    allocate: Allocate
+    place: Place
