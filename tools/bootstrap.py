@@ -34,6 +34,8 @@ FRESH_BYTES = 4 << 30
 FRESH_WITH_GPU_BYTES = 10 << 30  # CUDA's libraries are several GB on top
 UPDATE_BYTES = 1 << 30
 
+UNREACHABLE = ("failed to fetch", "error sending request", "connection", "timed out", "from versions: none")
+
 
 class SetupError(Exception):
     """The environment could not be made; the text says why and what to do."""
@@ -276,9 +278,7 @@ def explain_failure(phase: str, output: str) -> str:
     said = output.lower()
     if "no space left" in said:
         remedy = "The disk is full. Free some space; the same command again takes up where it stopped."
-    elif any(
-        sign in said for sign in ("failed to fetch", "error sending request", "connection", "timed out")
-    ):
+    elif any(sign in said for sign in UNREACHABLE):
         remedy = (
             "The package index can't be reached. Check the network, or name a mirror or a folder of wheels:\n"
             "PIP_INDEX_URL=... or PIP_FIND_LINKS=... (uv is given both)."
