@@ -1,0 +1,1 @@
+"""The imperative shell: the lease, the loop, and the one place that wires adapters together."""

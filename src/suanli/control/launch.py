@@ -1,0 +1,36 @@
+"""From a placed record to what the engine needs, folders included."""
+
+import hashlib
+from pathlib import Path
+
+from suanli.domain.observation import Launch
+from suanli.domain.record import Record
+from suanli.domain.world import World
+
+
+def launch_of(record: Record, world: World, home: Path) -> Launch:
+    """The launch of the live attempt. Raises ValueError where there is none: a bug of the caller."""
+    if record.attempt is None:
+        raise ValueError(f"{record.key} has no live attempt")
+    source = record.workload.model_from
+    model = world.records.get(source) if source else None
+    return Launch(
+        key=record.key,
+        number=record.attempt.number,
+        workload=record.workload,
+        placements=record.attempt.placements,
+        output_dir=str(output_dir(home, record)),
+        log_dir=str(home / "logs" / folder_of(record)),
+        model_dir=str(output_dir(home, model)) if model else "",
+    )
+
+
+def output_dir(home: Path, record: Record) -> Path:
+    """Shared by all attempts of one submission, so that a later one finds the checkpoints of an earlier one."""
+    return home / "outputs" / folder_of(record)
+
+
+def folder_of(record: Record) -> str:
+    """Readable, and another one after the same name was submitted anew."""
+    submission = hashlib.sha256(f"{record.key}:{record.submitted_s}".encode()).hexdigest()[:8]
+    return f"{record.key.replace('/', '.')}-{submission}"

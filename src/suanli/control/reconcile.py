@@ -1,0 +1,95 @@
+"""What an observation means: events for the log, and what the engine must be told again. Pure."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from suanli.domain import events as ev
+from suanli.domain.observation import AttemptView, Observation, Phase
+from suanli.domain.record import Attempt, Record, Status
+from suanli.domain.workload import EndCause
+from suanli.domain.world import World
+
+MISSING_S = 10.0
+"""An attempt that was seen running and that the engine no longer knows is given up after that long."""
+
+
+class Findings(msgspec.Struct):
+    """`relaunch` and `stop` are attempts that should be (or end) there and are not (or do not); `forget` have ended
+    for the log too; `strays` run although no record wants them. `missing` are known to nobody."""
+
+    events: list[ev.Event] = msgspec.field(default_factory=list[ev.Event])
+    relaunch: list[Record] = msgspec.field(default_factory=list[Record])
+    stop: list[Record] = msgspec.field(default_factory=list[Record])
+    forget: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
+    strays: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
+    missing: list[str] = msgspec.field(default_factory=list[str])
+
+
+def reconcile(
+    world: World, seen: Observation, missing_since_s: Mapping[str, float], now_s: float
+) -> Findings:
+    """Compare what the log says with what is. O(live attempts + views)."""
+    findings = Findings()
+    views = {(view.key, view.number): view for view in seen.attempts}
+    for record in world.records.values():
+        if record.attempt is not None:
+            view = views.pop((record.key, record.attempt.number), None)
+            _compare(findings, record, record.attempt, view, missing_since_s.get(record.key), now_s)
+    for (key, number), view in views.items():
+        (findings.forget if view.phase is Phase.ENDED else findings.strays).append((key, number))
+    return findings
+
+
+def _compare(
+    findings: Findings,
+    record: Record,
+    attempt: Attempt,
+    view: AttemptView | None,
+    missing_since_s: float | None,
+    now_s: float,
+) -> None:
+    key, number = record.key, attempt.number
+    if view is None:
+        _unknown_to_engine(findings, record, attempt, missing_since_s, now_s)
+        return
+    if view.phase in (Phase.RUNNING, Phase.READY) and attempt.started_s is None:
+        findings.events.append(ev.Started(key=key, number=number))
+    if view.phase is Phase.READY and attempt.ready_s is None:
+        findings.events.append(ev.Ready(key=key, number=number))
+    step = view.progress.checkpoint_step if view.progress else None
+    if step is not None and (attempt.checkpoint_step is None or step > attempt.checkpoint_step):
+        findings.events.append(ev.Checkpointed(key=key, number=number, step=step))
+    if view.phase is Phase.ENDED:
+        cause = _cause(record, attempt, view)
+        findings.events.append(
+            ev.Ended(key=key, number=number, cause=cause, exit_code=view.exit_code, detail=view.detail)
+        )
+    elif record.status is Status.STOPPING:
+        if view.phase is not Phase.STOPPING:
+            findings.stop.append(record)
+    elif record.stop_requested:
+        findings.events.append(ev.StopBegun(key=key, number=number, cause=EndCause.STOPPED))
+
+
+def _unknown_to_engine(
+    findings: Findings, record: Record, attempt: Attempt, missing_since_s: float | None, now_s: float
+) -> None:
+    """Never seen: start it (again), or call it off. Seen once and gone: its engine died with it, after a while."""
+    ended = ev.Ended(
+        key=record.key, number=attempt.number, cause=EndCause.NODE_LOST, detail="the engine lost it"
+    )
+    if attempt.started_s is None and record.status is Status.STARTING and not record.stop_requested:
+        findings.relaunch.append(record)
+    elif missing_since_s is not None and now_s - missing_since_s >= MISSING_S:
+        cause = attempt.stop_cause or (EndCause.STOPPED if record.stop_requested else EndCause.NODE_LOST)
+        findings.events.append(msgspec.structs.replace(ended, cause=cause))
+    else:
+        findings.missing.append(record.key)
+
+
+def _cause(record: Record, attempt: Attempt, view: AttemptView) -> EndCause:
+    """What the log calls the end: work that finished while it was being stopped has finished."""
+    if view.cause is EndCause.SUCCEEDED or attempt.stop_cause is None:
+        return view.cause or EndCause.FAILED
+    return attempt.stop_cause
