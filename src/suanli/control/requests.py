@@ -1,0 +1,311 @@
+"""What users may ask of a running controller. Each verb checks, then appends events; the next cycle acts on them."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from suanli.control.controller import Controller
+from suanli.control.planning import Plan, expand, plan
+from suanli.domain import events as ev
+from suanli.domain.decision import Memory
+from suanli.domain.errors import Conflict, NotFound, SpecError, UsageError
+from suanli.domain.fleet import Fleet
+from suanli.domain.record import Record, Status
+from suanli.domain.workload import Workload
+from suanli.kernel.state import State
+from suanli.policies.registry import parse
+from suanli.ports.store import Commit, Idempotency
+
+PLAN_KEPT_S = 3600.0
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request declares, already read and checked: workloads, and a fleet where it has one."""
+
+    workloads: tuple[Workload, ...] = ()
+    fleet: Fleet | None = None
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an apply: names that were accepted, and those that are there already as declared."""
+
+    submitted: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    fleet: str = ""
+    plan_id: str = ""
+
+
+class _Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan as it was shown, with what it was asked: kept so that `apply --plan-id` can hold it to its word."""
+
+    asked: Asked
+    policy: str
+    plan: Plan
+
+
+def make_plan(controller: Controller, asked: Asked, *, policy: str = "") -> Plan:
+    """What would happen if this were applied now. Changes nothing but the list of plans shown."""
+    with controller.mutex:
+        controller.refresh()
+        fresh, _ = _changes(controller, asked)
+        answer = _plan_of(controller, msgspec.structs.replace(asked, workloads=fresh), policy)
+        shown = _Shown(asked=asked, policy=policy, plan=answer)
+        now_s = controller.ports.clock.now_s()
+        store = controller.ports.store
+        store.drop_documents("plan", now_s - PLAN_KEPT_S)
+        store.save_document("plan", answer.plan_id, msgspec.json.encode(shown), now_s)
+        return answer
+
+
+def apply(controller: Controller, asked: Asked, *, actor: str, idempotency_key: str = "") -> Applied:
+    """Accept what is new or changed. All of it or nothing; the same key and body again change nothing.
+
+    Raises Conflict where a workload of that name is still there with another declaration.
+    """
+    with controller.mutex:
+        controller.refresh()
+        fresh, unchanged = _changes(controller, asked)
+        _refuse_cycles(controller, fresh)
+        events = _submissions(controller, fresh)
+        if asked.fleet is not None and asked.fleet != controller.world.fleet:
+            events.insert(0, ev.FleetDeclared(fleet=asked.fleet))
+        key = _idempotency(idempotency_key, asked)
+        if events or key:
+            _commit(controller, events, actor, key)
+        return Applied(
+            submitted=tuple(w.name for w in fresh),
+            unchanged=unchanged,
+            fleet=asked.fleet.name if asked.fleet else "",
+        )
+
+
+def apply_plan(controller: Controller, plan_id: str, *, actor: str, idempotency_key: str = "") -> Applied:
+    """Apply exactly what was shown, at once. Raises Conflict where the same question has another answer by now."""
+    with controller.mutex:
+        body = controller.ports.store.document("plan", plan_id)
+        if body is None:
+            raise NotFound(
+                f"There is no plan {plan_id}.",
+                remedy="Plans are kept for an hour; run `suanli plan` again.",
+                code="SL-PLAN-UNKNOWN",
+            )
+        shown = msgspec.json.decode(body, type=_Shown)
+        controller.refresh()
+        fresh, _ = _changes(controller, shown.asked)
+        now = _plan_of(controller, msgspec.structs.replace(shown.asked, workloads=fresh), shown.policy)
+        if now.plan_id != plan_id:
+            raise Conflict(
+                f"The plan {plan_id} is stale: the same request would now be answered differently.",
+                remedy="Run `suanli plan` again and look at what changed.",
+                evidence={"plan_now": now.plan_id},
+                code="SL-PLAN-STALE",
+            )
+        applied = apply(controller, shown.asked, actor=actor, idempotency_key=idempotency_key)
+        if shown.policy and parse(shown.policy).name != controller.world.policy:
+            choose_policy(controller, shown.policy, actor=actor)
+        controller.cycle()
+        return msgspec.structs.replace(applied, plan_id=plan_id)
+
+
+def stop(controller: Controller, name: str, *, actor: str) -> tuple[str, ...]:
+    """End it for good, with its grace. Raises NotFound, Conflict where it has ended already."""
+    return _each(
+        controller, name, actor, lambda r: not r.status.is_final, lambda key: ev.StopRequested(key=key)
+    )
+
+
+def retry(controller: Controller, name: str, *, actor: str) -> tuple[str, ...]:
+    """Let a finished workload run again. Raises NotFound, Conflict where it has not finished."""
+    return _each(controller, name, actor, lambda r: r.status.is_final, lambda key: ev.Retried(key=key))
+
+
+def hold(controller: Controller, name: str, *, actor: str) -> tuple[str, ...]:
+    """Keep what waits from starting. Raises NotFound, Conflict where nothing of it waits."""
+    return _each(controller, name, actor, lambda r: r.status is Status.WAITING, lambda key: ev.Held(key=key))
+
+
+def release(controller: Controller, name: str, *, actor: str) -> tuple[str, ...]:
+    """Lift a hold. Raises NotFound, Conflict where nothing of it is held."""
+    return _each(controller, name, actor, lambda r: r.status is Status.HELD, lambda key: ev.Released(key=key))
+
+
+def cordon(controller: Controller, node: str, *, actor: str, drain: bool = False) -> None:
+    """Place nothing new there; with `drain` move away what runs there. Raises NotFound."""
+    with controller.mutex:
+        controller.refresh()
+        _known_node(controller, node)
+        _commit(controller, [ev.NodeCordoned(node=node, drain=drain)], actor)
+
+
+def uncordon(controller: Controller, node: str, *, actor: str) -> None:
+    """Use the node again. Raises NotFound."""
+    with controller.mutex:
+        controller.refresh()
+        _known_node(controller, node)
+        _commit(controller, [ev.NodeUncordoned(node=node)], actor)
+
+
+def choose_policy(controller: Controller, name: str, *, actor: str) -> str:
+    """Decide by this policy from the next cycle on; its full name. Raises UsageError."""
+    chosen = parse(name).name
+    with controller.mutex:
+        controller.refresh()
+        if chosen != controller.world.policy:
+            _commit(controller, [ev.PolicyChosen(policy=chosen)], actor)
+    return chosen
+
+
+def records_of(controller: Controller, name: str) -> tuple[Record, ...]:
+    """The record of a key, or all records of a workload's name. Raises NotFound with the nearest names."""
+    record = controller.world.records.get(name)
+    if record is not None:
+        return (record,)
+    found = tuple(r for r in controller.world.records.values() if r.name == name)
+    if not found:
+        known = sorted({r.name for r in controller.world.records.values()})
+        raise NotFound(
+            f"There is no workload {name!r}.",
+            remedy="See `suanli ps --all`."
+            if known
+            else "Nothing has been submitted yet; see `suanli apply`.",
+            evidence={"known": known[:20]},
+        )
+    return found
+
+
+def _each(
+    controller: Controller,
+    name: str,
+    actor: str,
+    applies: Callable[[Record], bool],
+    event: Callable[[str], ev.Event],
+) -> tuple[str, ...]:
+    with controller.mutex:
+        controller.refresh()
+        records = records_of(controller, name)
+        keys = tuple(record.key for record in records if applies(record))
+        if not keys:
+            raise Conflict(
+                f"{name} is {records[0].status.value}.",
+                remedy=f"See `suanli explain {name}`.",
+                code="SL-STATE",
+            )
+        _commit(controller, [event(key) for key in keys], actor)
+        return keys
+
+
+def _changes(controller: Controller, asked: Asked) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
+    """Workloads to submit, and names of those that are there as declared (waiting, running or succeeded)."""
+    fresh: list[Workload] = []
+    unchanged: list[str] = []
+    for workload in asked.workloads:
+        records = [r for key, _ in expand(workload) if (r := controller.world.records.get(key))]
+        present = [r for r in records if r.status not in (Status.FAILED, Status.STOPPED)]
+        if any(r.workload == workload for r in present):
+            unchanged.append(workload.name)
+        elif any(not r.status.is_final for r in present):
+            raise Conflict(
+                f"{workload.name} is {present[0].status.value} with another declaration.",
+                remedy=f"Stop it first (`suanli stop {workload.name}`), or give the new one another name.",
+                evidence={"changed": _changed_fields(present[0].workload, workload)},
+                code="SL-APPLY-CHANGED",
+            )
+        else:
+            fresh.append(workload)
+    return tuple(fresh), tuple(unchanged)
+
+
+def _changed_fields(before: Workload, after: Workload) -> list[str]:
+    return [name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name)]
+
+
+def _submissions(controller: Controller, fresh: Sequence[Workload]) -> list[ev.Event]:
+    events: list[ev.Event] = []
+    for workload in fresh:
+        for key, replica in expand(workload):
+            before = controller.world.records.get(key)
+            if before is None or before.status.is_final:
+                events.append(ev.Submitted(key=key, workload=workload, replica=replica))
+    return events
+
+
+def _refuse_cycles(controller: Controller, fresh: Sequence[Workload]) -> None:
+    """Raises SpecError naming a cycle that the new workloads close with those already accepted."""
+    edges: dict[str, Sequence[str]] = {
+        r.name: r.workload.depends_on for r in controller.world.records.values()
+    }
+    edges.update({w.name: w.depends_on for w in fresh})
+    for workload in fresh:
+        cycle = _path_back_to(workload.name, edges)
+        if cycle:
+            raise SpecError(
+                f"{' waits for '.join(cycle)}: none of them could ever start.",
+                remedy="Remove one `after` or `model.from` of the cycle.",
+                code="SL-SPEC-CYCLE",
+            )
+
+
+def _path_back_to(start: str, edges: Mapping[str, Sequence[str]]) -> list[str]:
+    """A path from `start` along `edges` back to itself, or empty. O(edges)."""
+    paths = [[start, name] for name in edges.get(start, ())]
+    visited: set[str] = set()
+    while paths:
+        path = paths.pop()
+        if path[-1] == start:
+            return path
+        if path[-1] not in visited:
+            visited.add(path[-1])
+            paths += [[*path, name] for name in edges.get(path[-1], ())]
+    return []
+
+
+def _plan_of(controller: Controller, asked: Asked, policy: str) -> Plan:
+    state = controller.state
+    if asked.fleet is not None:
+        state = controller.state.copy()
+        state.set_nodes(asked.fleet, controller.state.unusable)
+    now_s = controller.ports.clock.now_s()
+    answer, _ = plan(
+        state, controller.memory, parse(policy or controller.world.policy), asked.workloads, now_s
+    )
+    return answer
+
+
+def offline_plan(asked: Asked, policy: str, now_s: float) -> Plan:
+    """The plan for an empty fleet, with no controller. Raises UsageError where no fleet is declared."""
+    if asked.fleet is None:
+        raise UsageError(
+            "A plan without a running controller needs a fleet.",
+            remedy="Give one with `--fleet FILE`, or start a controller with `suanli up`.",
+        )
+    answer, _ = plan(State(asked.fleet), Memory(), parse(policy), asked.workloads, now_s)
+    return answer
+
+
+def _idempotency(key: str, asked: Asked) -> Idempotency | None:
+    if not key:
+        return None
+    digest = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
+    return Idempotency(key=key, digest=digest)
+
+
+def _known_node(controller: Controller, node: str) -> None:
+    names = {*controller.state.table.names, *(view.name for view in controller.seen.nodes)}
+    if node not in names:
+        raise NotFound(
+            f"There is no node {node!r}.",
+            remedy="See `suanli nodes`.",
+            evidence={"known": sorted(names)[:20]},
+        )
+
+
+def _commit(
+    controller: Controller, events: Sequence[ev.Event], actor: str, idempotency: Idempotency | None = None
+) -> None:
+    commit = Commit(
+        events=tuple(events), actor=actor, at_s=controller.ports.clock.now_s(), idempotency=idempotency
+    )
+    controller.ports.store.commit(commit)
+    controller.refresh()
+    controller.ports.clock.wake()
