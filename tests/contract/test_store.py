@@ -1,0 +1,479 @@
+"""What every store promises, in memory, on SQLite and on PostgreSQL."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from suanli.domain import events as ev
+from suanli.domain.decision import Decision, Memory, Place, Reservation, Stop, WarnIdle
+from suanli.domain.errors import Conflict, Deposed, IllegalTransition, StaleWrite
+from suanli.domain.fleet import Fleet, Link, Node, Team
+from suanli.domain.reasons import ReasonCode, reason
+from suanli.domain.record import Placement, Status
+from suanli.domain.resources import AcceleratorDemand, Demand, Share
+from suanli.domain.workload import EndCause, IdleRule, Kind, Retry, Service, Workload
+from suanli.domain.world import World
+from suanli.ports.memory_store import MemoryStore
+from suanli.ports.store import IDEMPOTENCY_KEPT_S, Commit, Idempotency, Store, Token
+from suanli.store import SqlStore
+
+SHARE = Share(cpus=0.1 + 0.2, memory_bytes=2**40, accelerator="A100-80GB", devices=(0, 3))
+PLACEMENTS = (Placement("n1", SHARE), Placement("n2", SHARE))
+FLEET = Fleet(
+    name="lab",
+    nodes=(Node(name="n1", cpus=8, memory_bytes=2**36, accelerators=("T4",), labels={"rack": "r1"}),),
+    links=(Link(ends=("a", "b"), bandwidth_bps=1e9),),
+    teams=(Team(name="vision", weight=2.0, quota={"T4": 1.0}),),
+)
+DAY_S = 86_400.0
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    match request.param:
+        case "memory":
+            opened: Store = MemoryStore()
+        case "sqlite":
+            opened = SqlStore(f"sqlite:///{tmp_path}/suanli.db")
+        case _:
+            opened = SqlStore(request.getfixturevalue("new_postgresql_url")())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def new_postgresql_url() -> Iterator[Callable[[], str]]:
+    """A throw-away PostgreSQL of our own, on a socket only; each call makes a new database in it."""
+    pytest.importorskip("psycopg", reason="PostgreSQL needs psycopg: pip install 'suanli[postgresql]'")
+    initdb, control = _postgresql_program("initdb"), _postgresql_program("pg_ctl")
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    data = folder / "data"
+    owner: dict[str, Any] = {}
+    if os.geteuid() == 0:  # PostgreSQL refuses root
+        owner = {"user": 65534, "group": 65534, "extra_groups": []}
+        os.chown(folder, 65534, 65534)
+
+    def run(*argv: str | Path) -> None:
+        subprocess.run(argv, check=True, capture_output=True, cwd="/", **owner)
+
+    run(initdb, "-D", data, "-A", "trust", "-U", "suanli", "-N")
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    run(control, "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+    names = iter(range(1_000))
+    admin = sa.create_engine(f"postgresql://suanli@/postgres?host={folder}", isolation_level="AUTOCOMMIT")
+
+    def new_url() -> str:
+        name = f"suanli{next(names)}"
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        return f"postgresql://suanli@/{name}?host={folder}"
+
+    yield new_url
+    admin.dispose()
+    run(control, "-D", data, "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+def _postgresql_program(name: str) -> str:
+    found = shutil.which(name) or next(
+        (str(p) for p in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None
+    )
+    return found or pytest.skip(f"no PostgreSQL server on this machine ({name})")
+
+
+def submitted(name: str) -> ev.Submitted:
+    return ev.Submitted(key=name, workload=Workload(name=name, kind=Kind.TRAIN, run=("train", "--fast")))
+
+
+def commit(*events: ev.Event, at_s: float = 10.0, **fields: Any) -> Commit:
+    return Commit(events=events, actor="ada", at_s=at_s, **fields)
+
+
+def fold(entries: Any) -> World:
+    world = World()
+    for entry in entries:
+        world.fold(entry)
+    return world
+
+
+# The lease
+
+
+def test_the_first_to_ask_gets_the_lease_and_others_wait_until_it_runs_out(store: Store):
+    assert store.lease() is None
+    first = store.acquire_lease("a", now_s=100.0, ttl_s=10.0)
+    assert first is not None
+    assert (first.holder, first.epoch, first.expires_s) == ("a", 1, 110.0)
+    assert store.acquire_lease("b", now_s=109.9, ttl_s=10.0) is None
+    assert store.lease() == first
+    second = store.acquire_lease("b", now_s=110.0, ttl_s=10.0)
+    assert second is not None
+    assert (second.holder, second.epoch) == ("b", 2)
+
+
+def test_a_holder_that_asks_again_fences_its_former_self(store: Store):
+    former = store.acquire_lease("a", 0.0, 10.0)
+    latter = store.acquire_lease("a", 1.0, 10.0)
+    assert former is not None
+    assert latter is not None
+    assert latter.epoch == former.epoch + 1
+    with pytest.raises(Deposed):
+        store.commit(commit(submitted("w"), epoch=former.epoch))
+
+
+def test_renewing_keeps_the_epoch_and_holds_others_off_for_longer(store: Store):
+    lease = store.acquire_lease("a", 0.0, 10.0)
+    assert lease is not None
+    renewed = store.renew_lease(lease, 5.0, 10.0)
+    assert (renewed.epoch, renewed.expires_s) == (lease.epoch, 15.0)
+    assert store.lease() == renewed
+    assert store.acquire_lease("b", 14.0, 10.0) is None
+
+
+def test_a_lease_that_ran_out_but_that_nobody_took_is_still_good(store: Store):
+    lease = store.acquire_lease("a", 0.0, 10.0)
+    assert lease is not None
+    assert store.commit(commit(submitted("w"), at_s=99.0, epoch=lease.epoch))
+    assert store.renew_lease(lease, 100.0, 10.0).expires_s == 110.0
+
+
+def test_a_deposed_holder_can_neither_renew_nor_write_and_its_release_changes_nothing(store: Store):
+    old = store.acquire_lease("a", 0.0, 10.0)
+    new = store.acquire_lease("b", 20.0, 10.0)
+    assert old is not None
+    with pytest.raises(Deposed):
+        store.renew_lease(old, 21.0, 10.0)
+    with pytest.raises(Deposed):
+        store.commit(commit(submitted("w"), epoch=old.epoch, decision=Decision(policy="p", at_s=1.0)))
+    store.release_lease(old)
+    assert store.lease() == new
+    assert store.world() == World()
+    assert not store.entries(0)
+    assert not store.decisions()
+
+
+def test_a_released_lease_is_free_at_once_and_its_epoch_is_over(store: Store):
+    lease = store.acquire_lease("a", 0.0, 1_000.0)
+    assert lease is not None
+    store.release_lease(lease)
+    assert store.lease() is None
+    for forbidden in (
+        lambda: store.commit(commit(epoch=lease.epoch)),
+        lambda: store.renew_lease(lease, 1.0, 1.0),
+    ):
+        with pytest.raises(Deposed):
+            forbidden()
+    taken = store.acquire_lease("b", 1.0, 10.0)
+    assert taken is not None
+    assert taken.epoch == lease.epoch + 1
+
+
+# Commits
+
+
+def test_entries_are_numbered_from_one_and_say_who_and_when(store: Store):
+    first = store.commit(commit(submitted("a"), submitted("b"), at_s=1.5))
+    second = store.commit(commit(ev.Held(key="a"), at_s=2.5))
+    assert [entry.seq for entry in (*first, *second)] == [1, 2, 3]
+    assert [(entry.actor, entry.at_s) for entry in second] == [("ada", 2.5)]
+    assert tuple(store.entries(0)) == first + second
+
+
+def test_one_illegal_event_leaves_nothing_of_its_commit(store: Store):
+    store.commit(commit(submitted("a"), ev.NodeCordoned(node="n1")))
+    before = store.world()
+    with pytest.raises(IllegalTransition):
+        store.commit(
+            commit(
+                ev.Held(key="a"),
+                ev.FleetDeclared(fleet=FLEET),
+                ev.NodeUncordoned(node="n1"),
+                submitted("b"),
+                ev.Started(key="a", number=1),
+                decision=Decision(policy="p", at_s=1.0),
+                memory=Memory(hot_since_s={"n": 1.0}),
+                idempotency=Idempotency(key="k", digest="d"),
+            )
+        )
+    assert store.world() == before
+    assert len(store.entries(0)) == 2
+    assert not store.decisions()
+    assert store.memory() == Memory()
+    assert store.commit(commit(submitted("b"), idempotency=Idempotency(key="k", digest="other")))
+
+
+def test_an_event_of_an_unknown_workload_is_refused(store: Store):
+    with pytest.raises(IllegalTransition):
+        store.commit(commit(ev.Held(key="nobody")))
+
+
+def test_a_decision_on_a_state_that_has_moved_on_is_stale(store: Store):
+    store.commit(commit(submitted("a"), if_seq=0))
+    store.commit(commit(ev.StopRequested(key="a")))
+    with pytest.raises(StaleWrite):
+        store.commit(commit(ev.Placed(key="a", number=1, placements=PLACEMENTS), if_seq=1))
+    assert store.world().records["a"].status is Status.STOPPED
+    assert store.commit(commit(ev.Retried(key="a"), if_seq=2))
+
+
+def test_several_events_of_one_workload_go_in_one_commit(store: Store):
+    store.commit(commit(submitted("a")))
+    store.commit(
+        commit(
+            ev.Placed(key="a", number=1, placements=PLACEMENTS),
+            ev.Started(key="a", number=1),
+            ev.Ended(key="a", number=1, cause=EndCause.SUCCEEDED, exit_code=0),
+            submitted("a"),
+        )
+    )
+    record = store.world().records["a"]
+    assert (record.status, record.attempts_made, record.seq) == (Status.WAITING, 1, 5)
+
+
+def test_a_commit_without_events_records_decision_and_memory(store: Store):
+    memory = Memory(reservations={"w": Reservation(placements=PLACEMENTS, since_s=3.25)}, short_since_s=1.0)
+    decision = Decision(
+        policy="fifo+as-requested+best-fit",
+        at_s=7.0,
+        actions=(
+            Place(key="w", number=2, placements=PLACEMENTS),
+            Stop(key="v", number=1, cause=EndCause.PREEMPTED, stopped_for="w", lost_s=0.1),
+            WarnIdle(key="u", used_fraction=0.01, idle_s=60.0),
+        ),
+        reasons=(reason(ReasonCode.RESOURCES_BUSY, "T4", asked=2, free=0.5, holders=("a", "b")),),
+        waiting={"x": 0},
+    )
+    assert store.memory() == Memory()
+    assert store.commit(commit(decision=decision, memory=memory)) == ()
+    assert store.memory() == memory
+    assert list(store.decisions()) == [decision]
+    assert store.world().seq == 0
+
+
+def test_the_latest_decisions_come_oldest_first(store: Store):
+    for at_s in range(5):
+        store.commit(commit(decision=Decision(policy="p", at_s=float(at_s))))
+    assert [decision.at_s for decision in store.decisions(3)] == [2.0, 3.0, 4.0]
+    assert len(store.decisions()) == 5
+    assert not store.decisions(0)
+
+
+# Idempotency
+
+
+def test_a_repeated_request_gets_the_first_answer_and_changes_nothing(store: Store):
+    key = Idempotency(key="k", digest="d")
+    first = store.commit(commit(submitted("a"), submitted("b"), if_seq=0, idempotency=key))
+    store.commit(commit(submitted("c")))
+    again = store.commit(
+        commit(
+            submitted("a"), submitted("b"), if_seq=0, idempotency=key, decision=Decision(policy="p", at_s=0.0)
+        )
+    )
+    assert again == first
+    assert store.world().seq == 3
+    assert not store.decisions()
+
+
+def test_an_answer_may_be_empty(store: Store):
+    key = Idempotency(key="k", digest="d")
+    assert store.commit(commit(idempotency=key)) == ()
+    store.commit(commit(submitted("a")))
+    assert store.commit(commit(submitted("b"), idempotency=key)) == ()
+
+
+def test_the_same_key_with_another_request_is_a_conflict(store: Store):
+    store.commit(commit(submitted("a"), idempotency=Idempotency(key="k", digest="d")))
+    with pytest.raises(Conflict):
+        store.commit(commit(submitted("b"), idempotency=Idempotency(key="k", digest="e")))
+    assert list(store.world().records) == ["a"]
+
+
+def test_a_deposed_controller_gets_no_answer_to_a_repeated_request(store: Store):
+    lease = store.acquire_lease("a", 0.0, 10.0)
+    assert lease is not None
+    key = Idempotency(key="k", digest="d")
+    store.commit(commit(submitted("a"), epoch=lease.epoch, idempotency=key))
+    store.acquire_lease("b", 20.0, 10.0)
+    with pytest.raises(Deposed):
+        store.commit(commit(submitted("a"), epoch=lease.epoch, idempotency=key))
+
+
+def test_a_key_is_remembered_for_a_day_and_then_forgotten(store: Store):
+    key = Idempotency(key="k", digest="d")
+    first = store.commit(commit(submitted("a"), at_s=0.0, idempotency=key))
+    assert IDEMPOTENCY_KEPT_S >= DAY_S
+    assert store.commit(commit(submitted("a"), at_s=IDEMPOTENCY_KEPT_S, idempotency=key)) == first
+    after_s = IDEMPOTENCY_KEPT_S + 1.0
+    anew = store.commit(commit(submitted("b"), at_s=after_s, idempotency=key))
+    assert [entry.seq for entry in anew] == [2]
+    assert store.commit(commit(submitted("b"), at_s=after_s + DAY_S, idempotency=key)) == anew
+
+
+# Reading
+
+
+def test_the_world_is_the_fold_of_all_entries_in_the_same_order(store: Store):
+    store.commit(commit(submitted("z"), submitted("a"), ev.FleetDeclared(fleet=FLEET)))
+    store.commit(commit(ev.NodeCordoned(node="n2"), ev.NodeCordoned(node="n1", drain=True), submitted("m")))
+    store.world()
+    store.commit(commit(ev.StopRequested(key="z"), ev.PolicyChosen(policy="fifo"), submitted("b")))
+    store.commit(commit(submitted("z"), ev.NodeUncordoned(node="n2"), ev.NodeCordoned(node="n2")))
+    world = store.world()
+    assert world == fold(store.entries(0))
+    assert list(world.records) == ["z", "a", "m", "b"]
+    assert list(world.cordoned) == ["n1", "n2"]
+    assert (world.fleet, world.policy, world.cordoned["n1"]) == (FLEET, "fifo", True)
+
+
+def test_a_world_that_was_read_belongs_to_its_reader(store: Store):
+    store.commit(commit(submitted("a")))
+    mine = store.world()
+    store.commit(commit(submitted("b"), ev.NodeCordoned(node="n1")))
+    assert (list(mine.records), mine.cordoned, mine.seq) == (["a"], {}, 1)
+    mine.records.clear()
+    mine.cordoned["x"] = True
+    assert store.world() == fold(store.entries(0))
+
+
+def test_entries_can_be_read_in_pages(store: Store):
+    store.commit(commit(*(submitted(f"w{i}") for i in range(10))))
+    assert [entry.seq for entry in store.entries(3, limit=4)] == [4, 5, 6, 7]
+    assert [entry.seq for entry in store.entries(8)] == [9, 10]
+    assert not store.entries(10)
+
+
+EVERY_EVENT: tuple[ev.Event, ...] = (
+    ev.Submitted(
+        key="s/1",
+        replica=1,
+        workload=Workload(
+            name="s",
+            kind=Kind.SERVE,
+            run=("服务", "--p", "\x00\n\"'"),
+            demand=Demand(accelerators=(AcceleratorDemand("T4", 0.5), AcceleratorDemand("L4", 2))),
+            retry=Retry(limit=3, on=(EndCause.FAILED,)),
+            idle=IdleRule(below=0.05, for_s=1800.0, then="stop"),
+            elastic_nodes=(1, 4),
+            env={"A": "1"},
+            service=Service(port=8000, replicas_max=None),
+            held=True,
+        ),
+    ),
+    ev.Released(key="s/1"),
+    ev.Held(key="s/1"),
+    ev.Released(key="s/1"),
+    ev.Placed(key="s/1", number=1, placements=PLACEMENTS),
+    ev.Started(key="s/1", number=1),
+    ev.Ready(key="s/1", number=1),
+    ev.Checkpointed(key="s/1", number=1, step=2**40),
+    ev.StopBegun(key="s/1", number=1, cause=EndCause.PREEMPTED, stopped_for="w"),
+    ev.Ended(key="s/1", number=1, cause=EndCause.OUT_OF_MEMORY, exit_code=-9, detail="rss 1.5 GiB"),
+    ev.StopRequested(key="s/1"),
+    ev.Retried(key="s/1"),
+    ev.NodeCordoned(node="n1", drain=True),
+    ev.NodeUncordoned(node="n1"),
+    ev.FleetDeclared(fleet=FLEET),
+    ev.PolicyChosen(policy="sjf+as-requested+spread"),
+)
+
+
+def test_every_kind_of_event_comes_back_as_it_went_in(store: Store):
+    assert {type(event) for event in EVERY_EVENT} == set(ev.Event.__args__)
+    for index, event in enumerate(EVERY_EVENT):
+        store.commit(commit(event, at_s=0.1 * index))
+    entries = store.entries(0)
+    assert [entry.event for entry in entries] == list(EVERY_EVENT)
+    assert [entry.at_s for entry in entries] == [0.1 * index for index in range(len(EVERY_EVENT))]
+    assert store.world() == fold(entries)
+
+
+# What stands beside the log
+
+
+def test_documents_are_kept_until_overwritten_or_dropped_by_age(store: Store):
+    assert store.document("plan", "p1") is None
+    store.save_document("plan", "p1", b"one", 1.0)
+    store.save_document("plan", "p1", b"\x00two", 5.0)
+    store.save_document("plan", "p2", b"old", 2.0)
+    store.save_document("alerts", "p2", b"other kind", 2.0)
+    assert store.document("plan", "p1") == b"\x00two"
+    store.drop_documents("plan", before_s=5.0)
+    assert store.document("plan", "p1") == b"\x00two"
+    assert store.document("plan", "p2") is None
+    assert store.document("alerts", "p2") == b"other kind"
+
+
+def test_tokens_come_by_name_and_a_new_one_replaces_the_old_of_that_name(store: Store):
+    ci = Token(name="ci", digest="1" * 64, created_s=1.0, scopes=("read", "submit"))
+    admin = Token(name="admin", digest="2" * 64, created_s=2.0)
+    store.add_token(ci)
+    store.add_token(admin)
+    assert list(store.tokens()) == [admin, ci]
+    renewed = msgspec.structs.replace(ci, digest="3" * 64)
+    store.add_token(renewed)
+    assert list(store.tokens()) == [admin, renewed]
+
+
+# Threads
+
+
+def test_threads_that_commit_at_once_leave_a_log_without_gaps(store: Store):
+    def submit_ten(thread: int) -> None:
+        for index in range(10):
+            store.commit(commit(submitted(f"{thread}-{index}")))
+            store.world()
+
+    threads = [threading.Thread(target=submit_ten, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    entries = store.entries(0)
+    assert [entry.seq for entry in entries] == list(range(1, 61))
+    assert store.world() == fold(entries)
+
+
+def test_of_many_duplicates_at_once_one_is_accepted(store: Store):
+    answers: list[Any] = []
+
+    def submit() -> None:
+        key = Idempotency(key="k", digest="d")
+        answers.append(store.commit(commit(submitted("only"), idempotency=key)))
+
+    threads = [threading.Thread(target=submit) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(answers) == 16
+    assert len(set(map(repr, answers))) == 1
+    assert store.world().seq == 1
+
+
+def test_a_clone_of_the_memory_store_goes_its_own_way():
+    store = MemoryStore()
+    lease = store.acquire_lease("a", 0.0, 10.0)
+    store.commit(
+        commit(submitted("a"), idempotency=Idempotency(key="k", digest="d"), memory=Memory(short_since_s=1.0))
+    )
+    store.save_document("plan", "p", b"1", 0.0)
+    store.add_token(Token(name="t", digest="d", created_s=0.0))
+    twin = store.clone()
+    store.commit(commit(ev.Held(key="a"), submitted("b")))
+    assert (twin.lease(), twin.memory().short_since_s, twin.document("plan", "p")) == (lease, 1.0, b"1")
+    assert twin.world() == fold(twin.entries(0))
+    assert (twin.world().seq, store.world().seq) == (1, 3)
+    assert twin.commit(commit(submitted("a"), idempotency=Idempotency(key="k", digest="d"))) == tuple(
+        twin.entries(0)
+    )
+    assert twin.tokens() == store.tokens()
