@@ -4,7 +4,6 @@
 PYTHON ?= python3
 ARGS ?=
 
-.DEFAULT_GOAL := run
 .PHONY: run test check bench constraints clean setup
 
 run: setup

@@ -24,6 +24,8 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = str(VENV / "bin" / "python")
+PIP = VENV / "bin" / "pip"
+UV = VENV / "bin" / "uv"
 STAMP = VENV / ".suanli-stamp"
 INSTALLING = VENV / ".suanli-installing"  # there only while packages are being written
 CONSTRAINTS = ROOT / "constraints.txt"
@@ -34,6 +36,18 @@ FRESH_BYTES = 4 << 30
 FRESH_WITH_GPU_BYTES = 10 << 30  # CUDA's libraries are several GB on top
 UPDATE_BYTES = 1 << 30
 
+UV_NAMES = {
+    "find-links": "UV_FIND_LINKS",
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "no-index": "UV_NO_INDEX",
+    "trusted-host": "UV_INSECURE_HOST",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "proxy": "ALL_PROXY",
+    "cert": "SSL_CERT_FILE",
+    "client-cert": "SSL_CLIENT_CERT",
+}
 UNREACHABLE = ("failed to fetch", "error sending request", "connection", "timed out", "from versions: none")
 
 
@@ -49,8 +63,8 @@ def main() -> int:
             with (ROOT / ".venv.lock").open("w") as lock:
                 take(lock)
                 if not is_current():
-                    set_up(lock.fileno())
-    except SetupError as error:
+                    set_up()
+    except (SetupError, OSError) as error:
         say(f"set-up stopped: {error}\n")
         return 1
     except KeyboardInterrupt:
@@ -65,7 +79,7 @@ def use_a_recent_python() -> None:
         return
     for minor in range(OLDEST_PYTHON[1], OLDEST_PYTHON[1] + 5):
         newer = shutil.which(f"python3.{minor}")
-        if newer and subprocess.call([newer, "-c", ""], stderr=subprocess.DEVNULL) == 0:
+        if newer and runs(newer, "-c", ""):
             os.execv(newer, [newer, __file__])  # noqa: S606
     raise SetupError(
         f"Suanli needs Python 3.{OLDEST_PYTHON[1]} or newer; {sys.executable} is {platform.python_version()}, "
@@ -93,6 +107,7 @@ def has_gpu() -> bool:
 
 def take(lock: "IO[str]") -> None:
     """Hold the lock until this process, and whatever it started, has ended."""
+    os.set_inheritable(lock.fileno(), True)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -100,30 +115,37 @@ def take(lock: "IO[str]") -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def set_up(lock_fd: int) -> None:
+def set_up() -> None:
     started = time.monotonic()
-    usable = venv_runs()
+    usable = venv_is_usable()
     require_free_disk(UPDATE_BYTES if usable else FRESH_WITH_GPU_BYTES if has_gpu() else FRESH_BYTES)
-    run = Runner(lock_fd)
     if not usable:
-        create_venv(run)
-    uv = find_uv(run)
+        create_venv()
+    wanted = fingerprint()
+    uv = find_uv()
     # An install that was cut off may have left a package half written but listed as installed.
     repair = INSTALLING.exists()
     INSTALLING.touch()
     if uv:
-        install_with_uv(run, uv, pip_settings(), repair)
+        install_with_uv(uv, pip_settings(), repair)
     else:
         say("uv can't be had here: going on with pip, which takes some minutes\n")
         run("packages", [PYTHON, "-m", "pip", "install", *(["--force-reinstall"] if repair else []), *WANTED])
-    STAMP.write_text(fingerprint())
+    STAMP.write_text(wanted)
     INSTALLING.unlink()
     say(f"set-up done in {time.monotonic() - started:.0f} s\n")
 
 
-def venv_runs() -> bool:
-    check = f"import sys; sys.exit(sys.version_info < {OLDEST_PYTHON})"
-    return os.path.exists(PYTHON) and subprocess.call([PYTHON, "-c", check], stderr=subprocess.DEVNULL) == 0
+def venv_is_usable() -> bool:
+    recent = f"import sys; sys.exit(sys.version_info < {OLDEST_PYTHON})"
+    return runs(PYTHON, "-c", recent) and (PIP.exists() or runs(str(UV), "--version"))
+
+
+def runs(*argv: str) -> bool:
+    try:
+        return subprocess.call(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+    except OSError:  # not there, or cut off
+        return False
 
 
 def require_free_disk(needed_bytes: int) -> None:
@@ -136,36 +158,25 @@ def require_free_disk(needed_bytes: int) -> None:
         )
 
 
-class Runner:
-    """Runs one phase at a time: a line with its seconds, its output only if it fails."""
-
-    def __init__(self, lock_fd: int) -> None:
-        self.lock_fd = lock_fd
-
-    def __call__(self, phase: str, argv: "list[str]", env: "dict[str, str] | None" = None) -> None:
-        started = time.monotonic()
-        say(f"{phase} ... ")
-        with tempfile.TemporaryFile("w+") as output:
-            # With the lock's descriptor: a child that outlives us keeps the lock, so nobody installs beside it.
-            child = subprocess.Popen(
-                argv,
-                cwd=ROOT,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=[self.lock_fd],
-            )
-            try:
-                code = wait(child, phase, started)
-            except BaseException:
-                child.terminate()
-                child.wait()
-                raise
-            say(f"{time.monotonic() - started:.1f} s{', failed' if code else ''}\n")
-            if code:
-                output.seek(0)
-                raise SetupError(explain_failure(phase, output.read()))
+def run(phase: str, argv: "list[str]", env: "dict[str, str] | None" = None) -> None:
+    """One phase: a line with its seconds, and its output only if it fails."""
+    started = time.monotonic()
+    say(f"{phase} ... ")
+    with tempfile.TemporaryFile("w+") as output:
+        # close_fds: a child that outlives us keeps the lock, so that nobody installs beside it
+        child = subprocess.Popen(
+            argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, close_fds=False
+        )
+        try:
+            code = wait(child, phase, started)
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+        say(f"{time.monotonic() - started:.1f} s{', failed' if code else ''}\n")
+        if code:
+            output.seek(0)
+            raise SetupError(explain_failure(phase, output.read()))
 
 
 def wait(child: "subprocess.Popen[bytes]", phase: str, started: float) -> int:
@@ -178,7 +189,7 @@ def wait(child: "subprocess.Popen[bytes]", phase: str, started: float) -> int:
                 say(f"\r{phase} ... {time.monotonic() - started:.0f} s \r{phase} ... ")
 
 
-def create_venv(run: Runner) -> None:
+def create_venv() -> None:
     phase = f".venv, Python {platform.python_version()}"
     venv = [sys.executable, "-m", "venv", "--clear", str(VENV)]
     try:
@@ -187,19 +198,17 @@ def create_venv(run: Runner) -> None:
         run(f"{phase}, without pip", [*venv, "--without-pip"])
 
 
-def find_uv(run: Runner) -> "str | None":
+def find_uv() -> "str | None":
     """uv from .venv, where it is installed if need be; else from PATH; else None, if there is pip to go on with."""
-    own = VENV / "bin" / "uv"
-    if own.exists():
-        return str(own)
-    has_pip = (VENV / "bin" / "pip").exists()
-    pip = [PYTHON, "-m", "pip"] if has_pip else [sys.executable, "-m", "pip", "--python", PYTHON]
+    if runs(str(UV), "--version"):
+        return str(UV)
+    pip = [PYTHON, "-m", "pip"] if PIP.exists() else [sys.executable, "-m", "pip", "--python", PYTHON]
     try:
-        run("uv", [*pip, "install", "uv", "-c", CONSTRAINTS.name])
-        return str(own)
+        run("uv", [*pip, "install", "--force-reinstall", "uv", "-c", CONSTRAINTS.name])
+        return str(UV)
     except SetupError as error:
         elsewhere = shutil.which("uv")
-        if not (elsewhere or has_pip):
+        if not (elsewhere or PIP.exists()):
             raise SetupError(
                 f"{error}\nThis Python has no pip, and PATH no uv: install one of them "
                 "(Debian, Ubuntu: apt install python3-venv), then try again."
@@ -207,7 +216,7 @@ def find_uv(run: Runner) -> "str | None":
         return elsewhere
 
 
-def install_with_uv(run: Runner, uv: str, settings: "dict[str, str]", repair: bool) -> None:
+def install_with_uv(uv: str, settings: "dict[str, str]", repair: bool) -> None:
     install = [uv, "pip", "install", "--python", PYTHON, *(["--reinstall"] if repair else []), *WANTED]
     env = uv_environment(settings)
     if offers_torch(settings.get("find-links", "")) and not has_gpu():
@@ -218,9 +227,7 @@ def install_with_uv(run: Runner, uv: str, settings: "dict[str, str]", repair: bo
     except SetupError as error:
         if "pytorch" not in str(error):
             raise
-        say(
-            "PyTorch's own index can't be reached: torch comes from the package index, maybe as its CUDA build\n"
-        )
+        say("PyTorch's own index can't be reached: torch comes from the package index, CUDA or not\n")
         run("packages", install, env)
 
 
@@ -244,21 +251,10 @@ def pip_settings() -> "dict[str, str]":
 def uv_environment(settings: "dict[str, str]") -> "dict[str, str]":
     """The environment for uv in which pip's settings hold; what is set for uv itself goes first."""
     env = {
-        name: (separator or " ").join(settings[option].split())
-        for option, name, separator in (
-            ("find-links", "UV_FIND_LINKS", ","),
-            ("index-url", "UV_DEFAULT_INDEX", None),
-            ("extra-index-url", "UV_INDEX", None),
-            ("no-index", "UV_NO_INDEX", None),
-            ("trusted-host", "UV_INSECURE_HOST", None),
-            ("default-timeout", "UV_HTTP_TIMEOUT", None),
-            ("timeout", "UV_HTTP_TIMEOUT", None),
-            ("proxy", "ALL_PROXY", None),
-            ("cert", "SSL_CERT_FILE", None),
-            ("client-cert", "SSL_CLIENT_CERT", None),
-        )
-        if settings.get(option)
+        name: " ".join(settings[option].split()) for option, name in UV_NAMES.items() if settings.get(option)
     }
+    if "UV_FIND_LINKS" in env:
+        env["UV_FIND_LINKS"] = env["UV_FIND_LINKS"].replace(" ", ",")
     if "UV_INDEX" in env:  # pip takes the best version of all its indexes, uv by default the first index
         env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return {**env, **os.environ}

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 UV = """#!{python}
 import json, os, sys, time
+if sys.argv[1:] == ["--version"]:
+    sys.exit(0)
 print({says!r})
 with open({log!r}, "a") as log:
     log.write(json.dumps({{"argv": sys.argv[1:], "env": dict(os.environ)}}) + "\\n")
