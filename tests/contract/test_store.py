@@ -71,12 +71,13 @@ def new_postgresql_url() -> Iterator[Callable[[], str]]:
     names = iter(range(1_000))
     admin = sa.create_engine(f"postgresql://suanli@/postgres?host={folder}", isolation_level="AUTOCOMMIT")
 
-    def new_url() -> str:
+    def new_url(template: str = "suanli0") -> str:
         name = f"suanli{next(names)}"
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return f"postgresql://suanli@/{name}?host={folder}"
 
+    SqlStore(new_url("template0")).close()
     yield new_url
     admin.dispose()
     run(control, "-D", data, "-m", "immediate", "stop")

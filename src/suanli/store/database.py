@@ -2,20 +2,18 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import stamina
 from sqlalchemy import event, exc
 
 from suanli.domain.errors import Unavailable, UsageError
 from suanli.store.failures import told_as_unavailable
 from suanli.store.schema import upgrade
-
-_LOCK_WAIT_S_MAX = 30.0
 
 
 class Database:
@@ -28,10 +26,12 @@ class Database:
         self.where = str(parsed.database) if self.is_sqlite else parsed.render_as_string(hide_password=True)
         with told_as_unavailable(self.where):
             self._engine = _engine(parsed, busy_timeout_s)
-            if self.is_sqlite:
-                self._prepare_file(Path(str(parsed.database)))
-            else:
-                self._migrate()
+            if not self.is_sqlite:
+                self._upgrade()
+                return
+            with _alone_at(Path(str(parsed.database))) as path:
+                _make_private(path)
+                self._upgrade()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -53,20 +53,14 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
-    def _prepare_file(self, path: Path) -> None:
-        """Private to its owner, schema current; one process at a time."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(path.with_name(path.name + ".lock")):
-            _make_private(path)
-            self._migrate()
-
-    def _migrate(self) -> None:
+    def _upgrade(self) -> None:
         with self.writing() as connection:
             if not self.is_sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             upgrade(connection, self.where)
 
 
+_OPENING_S_MAX = 30.0
 _ADVISORY_LOCK = 0x7375616E6C69  # "suanli"
 
 
@@ -116,6 +110,32 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
 
+@contextmanager
+def _alone_at(path: Path) -> Iterator[Path]:
+    """Hold a lock beside the database, which the kernel drops when this process dies. Makes the folder, 0700.
+
+    SQLite alone would let two first openers collide: the switch to the write-ahead log does not wait for a lock.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        _lock(descriptor, time.monotonic() + _OPENING_S_MAX)
+        yield path
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, deadline_s: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.01)
+
+
 def _make_private(path: Path) -> None:
     """0600; SQLite gives its -wal and -shm files the same rights.
 
@@ -126,18 +146,3 @@ def _make_private(path: Path) -> None:
     except FileExistsError:
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold a file lock, which the kernel drops when this process dies."""
-    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        for attempt in stamina.retry_context(
-            on=BlockingIOError, attempts=None, timeout=_LOCK_WAIT_S_MAX, wait_initial=0.02, wait_max=0.2
-        ):
-            with attempt:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
