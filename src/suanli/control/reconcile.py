@@ -32,27 +32,25 @@ def reconcile(
     """Compare what the log says with what is. O(live attempts + views)."""
     findings = Findings()
     views = {(view.key, view.number): view for view in seen.attempts}
+    alive = {node.name for node in seen.nodes if node.alive}
     for record in world.records.values():
-        if record.attempt is not None:
-            view = views.pop((record.key, record.attempt.number), None)
-            _compare(findings, record, record.attempt, view, missing_since_s.get(record.key), now_s)
+        attempt = record.attempt
+        if attempt is None:
+            continue
+        view = views.pop((record.key, attempt.number), None)
+        if view is not None:
+            _compare(findings, record, attempt, view)
+        elif attempt.started_s is None and not all(p.node in alive for p in attempt.placements):
+            findings.events.append(_lost(record, attempt, "a node was gone before it could start there"))
+        else:
+            _unknown_to_engine(findings, record, attempt, missing_since_s.get(record.key), now_s)
     for (key, number), view in views.items():
         (findings.forget if view.phase is Phase.ENDED else findings.strays).append((key, number))
     return findings
 
 
-def _compare(
-    findings: Findings,
-    record: Record,
-    attempt: Attempt,
-    view: AttemptView | None,
-    missing_since_s: float | None,
-    now_s: float,
-) -> None:
+def _compare(findings: Findings, record: Record, attempt: Attempt, view: AttemptView) -> None:
     key, number = record.key, attempt.number
-    if view is None:
-        _unknown_to_engine(findings, record, attempt, missing_since_s, now_s)
-        return
     if view.phase in (Phase.RUNNING, Phase.READY) and attempt.started_s is None:
         findings.events.append(ev.Started(key=key, number=number))
     if view.phase is Phase.READY and attempt.ready_s is None:
@@ -76,16 +74,17 @@ def _unknown_to_engine(
     findings: Findings, record: Record, attempt: Attempt, missing_since_s: float | None, now_s: float
 ) -> None:
     """Never seen: start it (again), or call it off. Seen once and gone: its engine died with it, after a while."""
-    ended = ev.Ended(
-        key=record.key, number=attempt.number, cause=EndCause.NODE_LOST, detail="the engine lost it"
-    )
     if attempt.started_s is None and record.status is Status.STARTING and not record.stop_requested:
         findings.relaunch.append(record)
     elif missing_since_s is not None and now_s - missing_since_s >= MISSING_S:
-        cause = attempt.stop_cause or (EndCause.STOPPED if record.stop_requested else EndCause.NODE_LOST)
-        findings.events.append(msgspec.structs.replace(ended, cause=cause))
+        findings.events.append(_lost(record, attempt, "the engine no longer knows it"))
     else:
         findings.missing.append(record.key)
+
+
+def _lost(record: Record, attempt: Attempt, detail: str) -> ev.Ended:
+    cause = attempt.stop_cause or (EndCause.STOPPED if record.stop_requested else EndCause.NODE_LOST)
+    return ev.Ended(key=record.key, number=attempt.number, cause=cause, detail=detail)
 
 
 def _cause(record: Record, attempt: Attempt, view: AttemptView) -> EndCause:

@@ -110,7 +110,7 @@ class FakeEngine:
                 key=key,
                 number=number,
                 phase=Phase.ENDED,
-                cause=EndCause.START_FAILED,
+                cause=EndCause.NODE_LOST,
                 detail=f"no living node {missing[0]}",
             )
             return
