@@ -41,6 +41,7 @@ _BY_ERRNO = {
     errno.EDQUOT: _FULL,
     errno.EROFS: _READ_ONLY,
     errno.EACCES: _READ_ONLY,
+    errno.EPERM: _READ_ONLY,
     errno.EAGAIN: _LOCKED,
 }
 

@@ -162,7 +162,10 @@ def save_memory(connection: sa.Connection, body: str) -> None:
 def append_decision(
     connection: sa.Connection, at_s: float, body: str, kept_max: int, kept_bytes_max: int
 ) -> None:
-    """Add one and drop the oldest beyond either bound. `written_bytes` is a running total, so both cost O(1)."""
+    """Add one and drop the oldest beyond either bound; the new one stays.
+
+    `written_bytes` is a running total, so that neither bound needs a count.
+    """
     latest = sa.select(decisions.c.number, decisions.c.written_bytes).order_by(decisions.c.number.desc())
     row = connection.execute(latest.limit(1)).one_or_none()
     number, written_bytes = (row.number + 1, row.written_bytes + len(body)) if row else (1, len(body))

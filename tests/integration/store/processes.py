@@ -10,26 +10,29 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from alembic import command, config, script  # noqa: F401  imported before the forks, which then need not
 
 from suanli.domain import events as ev
 from suanli.domain.decision import Memory
-from suanli.domain.errors import Conflict, Deposed
+from suanli.domain.errors import Conflict, Deposed, Unavailable
 from suanli.domain.workload import Kind, Workload
 from suanli.ports.store import Commit, Idempotency, Lease
 from suanli.store import SqlStore
 
 LEASE_S = 0.03
+NOBODY = 65534
 
 
 def main(folder: str, seed: str) -> None:
-    scenarios = (duplicates, leases, killed_writers, killed_openers)
+    scenarios = (duplicates, leases, killed_writers, killed_openers, read_only)
     told = {play.__name__: play(f"sqlite:///{folder}/{play.__name__}.db", int(seed)) for play in scenarios}
     json.dump(told, sys.stdout)
 
@@ -149,6 +152,31 @@ def killed_openers(url: str, seed: int) -> list[str]:
             os.kill(pid, signal.SIGKILL)
         paths.append(path)
     return paths
+
+
+def read_only(_url: str, _seed: int) -> list[str]:
+    """What a user without root's rights is told of a folder, and of a file, that may not be written."""
+    told: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+        for rights in (0o755, 0o555):
+            with child(lambda pipe, rights=rights: _open_read_only(Path(folder), rights, pipe)) as (_, pipe):
+                told.append(os.read(pipe, 4_096).decode())
+    return told
+
+
+def _open_read_only(folder: Path, rights: int, pipe: int) -> None:
+    if os.geteuid() == 0:
+        os.setuid(NOBODY)
+    path = folder / f"{rights:o}.db"
+    SqlStore(f"sqlite:///{path}").close()
+    path.chmod(0o400)
+    folder.chmod(rights)
+    try:
+        SqlStore(f"sqlite:///{path}").acquire_lease("a", 0.0, 1.0)
+    except Unavailable as refused:
+        os.write(pipe, refused.sentence.encode())
 
 
 def in_two_processes(work: Callable[[int], Any]) -> list[Any]:
