@@ -12,12 +12,13 @@ from suanli.domain.fleet import Fleet, Node
 from suanli.domain.reasons import Tier, code_of
 from suanli.domain.record import Placement, Record, Status, key_of
 from suanli.domain.resources import Share
-from suanli.domain.workload import Kind, Workload
+from suanli.domain.workload import Workload
 from suanli.kernel.relax import Relaxation, would_run_if
 from suanli.kernel.state import State
 from suanli.kernel.step import step
 from suanli.policies.parts import Policy
 from suanli.reports.sentences import sentence
+from suanli.spec.expand import expand
 
 EXPLAINED_SHAPES_MAX = 50
 """Distinct shapes for which a plan also says what would make them run."""
@@ -68,13 +69,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stops: tuple[PlannedStop, ...]
     waiting: tuple[PlannedWait, ...]
     cost_per_hour: float
-
-
-def expand(workload: Workload) -> tuple[tuple[str, int | None], ...]:
-    """(key, replica) of the records that a workload becomes: one, or one for each replica of a service."""
-    if workload.kind is not Kind.SERVE or workload.service is None:
-        return ((workload.name, None),)
-    return tuple((key_of(workload.name, i), i) for i in range(workload.service.replicas_min))
 
 
 def plan(
