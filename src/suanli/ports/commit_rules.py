@@ -10,7 +10,7 @@ def require_epoch(current: Lease | None, epoch: int | None) -> None:
     """Raises Deposed where `epoch` is set and is not the current lease's."""
     if epoch is not None and (current is None or current.epoch != epoch):
         raise Deposed(
-            remedy="nothing to do: the controller that holds the lease decides; this one stands by",
+            remedy="Nothing to do: the controller that holds the lease decides, and this one stands by.",
             evidence={"epoch": epoch, "current_epoch": current.epoch if current else None},
         )
 
@@ -19,7 +19,7 @@ def require_seq(log_seq: int, if_seq: int | None) -> None:
     """Raises StaleWrite where `if_seq` is set and the log has gone on."""
     if if_seq is not None and if_seq != log_seq:
         raise StaleWrite(
-            remedy="read the state again and decide anew",
+            remedy="Read the state again and decide anew.",
             evidence={"read_seq": if_seq, "log_seq": log_seq},
         )
 
@@ -28,8 +28,8 @@ def require_digest(key: str, known: str, sent: str) -> None:
     """Raises Conflict where an idempotency key comes back with something else."""
     if known != sent:
         raise Conflict(
-            f"the idempotency key {key!r} was used for a different request",
-            remedy="send a new key with a new request",
+            f"The idempotency key {key!r} was used for a different request.",
+            remedy="Send a new key with a new request.",
             evidence={"idempotency_key": key},
         )
 

@@ -35,7 +35,7 @@ def to_text(value: object, decoder: msgspec.json.Decoder[Any]) -> str:
     if not same:
         raise UsageError(
             f"{type(value).__name__} cannot be stored exactly: it holds a number that is not finite, "
-            "a value of another type than declared, or broken text",
-            remedy="correct the value where it comes from",
+            "a value of another type than declared, or broken text.",
+            remedy="Correct the value where it comes from.",
         )
     return text

@@ -70,16 +70,16 @@ def _parse(url: str) -> sa.URL:
         parsed.get_dialect()
     except (exc.ArgumentError, exc.NoSuchModuleError) as error:
         raise UsageError(
-            f"the store's URL is not understood: {error}",
-            remedy="write sqlite:////path/to/file or postgresql://…",
+            f"The store's URL is not understood: {error}.",
+            remedy="Write sqlite:////path/to/file or postgresql://…",
         ) from error
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise UsageError(
-            f"Suanli keeps its state in SQLite or PostgreSQL, not in {parsed.get_backend_name()}",
-            remedy="write sqlite:////path/to/file or postgresql://…",
+            f"Suanli keeps its state in SQLite or PostgreSQL, not in {parsed.get_backend_name()}.",
+            remedy="Write sqlite:////path/to/file or postgresql://…",
         )
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise UsageError("the store's URL names no file", remedy="write sqlite:////path/to/file")
+        raise UsageError("The store's URL names no file.", remedy="Write sqlite:////path/to/file.")
     return parsed
 
 
@@ -96,7 +96,7 @@ def _engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         )
     except ModuleNotFoundError as error:
         raise Unavailable(
-            f"PostgreSQL needs the package {error.name}", remedy="pip install 'suanli[postgresql]'"
+            f"PostgreSQL needs the package {error.name}.", remedy="Run `pip install 'suanli[postgresql]'`."
         ) from error
 
 

@@ -11,18 +11,18 @@ from suanli.domain.errors import Unavailable
 
 _LOCKED = (
     "is locked by another process",
-    "find the process that holds it (`fuser FILE` shows it) and end it, or wait; then try again",
+    "Find the process that holds it (`fuser FILE` shows it) and end it, or wait; then try again.",
 )
-_FULL = ("cannot grow: its disk is full", "free some space; Suanli goes on by itself")
-_READ_ONLY = ("may not be written", "give this user the right to write the file and its folder")
+_FULL = ("cannot grow: its disk is full", "Free some space; Suanli goes on by itself.")
+_READ_ONLY = ("may not be written", "Give this user the right to write the file and its folder.")
 _DAMAGED = (
     "is damaged, or is no database at all",
-    "keep a copy, restore the last backup, or point Suanli at another file",
+    "Keep a copy, restore the last backup, or point Suanli at another file.",
 )
-_UNREADABLE = ("cannot be opened", "check the path, the rights of its folders, and that the disk is mounted")
-_UNREACHABLE = ("cannot be reached", "check that the database runs, and its URL, user and password")
-_REFUSING = ("answers with an error", "read what it said; if the file is not Suanli's, choose another one")
-_TOO_BUSY = ("has had no free connection for too long", "try again; if it stays so, look for slow requests")
+_UNREADABLE = ("cannot be opened", "Check the path, the rights of its folders, and that the disk is mounted.")
+_UNREACHABLE = ("cannot be reached", "Check that the database runs, and its URL, user and password.")
+_REFUSING = ("answers with an error", "Read what it said; if the file is not Suanli's, choose another one.")
+_TOO_BUSY = ("has had no free connection for too long", "Try again; if it stays so, look for slow requests.")
 
 _BY_SQLITE_CODE = {
     sqlite3.SQLITE_BUSY: _LOCKED,
@@ -33,7 +33,7 @@ _BY_SQLITE_CODE = {
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_CANTOPEN: _UNREADABLE,
-    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", "check the disk"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", "Check the disk."),
 }
 _BY_SQLSTATE = {"53100": _FULL, "25006": _READ_ONLY, "55P03": _LOCKED, "XX001": _DAMAGED, "XX002": _DAMAGED}
 _BY_ERRNO = {
@@ -72,4 +72,4 @@ def _explain(original: BaseException | None) -> tuple[str, str]:
 
 def _unavailable(where: str, explained: tuple[str, str], said: str) -> Unavailable:
     what, remedy = explained
-    return Unavailable(f"the database {where} {what}", remedy=remedy, evidence={"database_said": said})
+    return Unavailable(f"The database {where} {what}.", remedy=remedy, evidence={"database_said": said})

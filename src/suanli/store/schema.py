@@ -26,8 +26,8 @@ def upgrade(connection: sa.Connection, where: str) -> None:
     known = {script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions()}
     if version is not None and version not in known:
         raise Unavailable(
-            f"the database {where} was written by a newer Suanli",
-            remedy="install that version again, or point this one at another database",
+            f"The database {where} was written by a newer Suanli.",
+            remedy="Install that version again, or point this one at another database.",
             evidence={"schema": version, "newest_known": SCHEMA_VERSION},
         )
     config = Config()

@@ -100,4 +100,4 @@ def test_a_first_opening_that_was_killed_leaves_a_file_that_opens(told: dict[str
 
 def test_a_folder_and_a_file_that_may_not_be_written_are_told_as_such(told: dict[str, Any]):
     assert len(told["read_only"]) == 2
-    assert all(sentence.endswith("may not be written") for sentence in told["read_only"])
+    assert all(sentence.endswith("may not be written.") for sentence in told["read_only"])
