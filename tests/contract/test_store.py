@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from suanli.domain import events as ev
 from suanli.domain.decision import Decision, Memory, Place, Reservation, Stop, WarnIdle
-from suanli.domain.errors import Conflict, Deposed, IllegalTransition, StaleWrite
+from suanli.domain.errors import Conflict, Deposed, IllegalTransition, StaleWrite, Unavailable
 from suanli.domain.fleet import Fleet, Link, Node, Team
 from suanli.domain.reasons import ReasonCode, reason
 from suanli.domain.record import Placement, Status
@@ -336,6 +337,12 @@ def test_the_world_is_the_fold_of_all_entries_in_the_same_order(store: Store):
     assert (world.fleet, world.policy, world.cordoned["n1"]) == (FLEET, "fifo", True)
 
 
+def test_a_workload_keeps_its_place_when_it_is_submitted_twice_in_one_commit(store: Store):
+    store.commit(commit(submitted("a"), ev.StopRequested(key="a"), submitted("b"), submitted("a")))
+    assert list(store.world().records) == ["a", "b"]
+    assert store.world() == fold(store.entries(0))
+
+
 def test_a_world_that_was_read_belongs_to_its_reader(store: Store):
     store.commit(commit(submitted("a")))
     mine = store.world()
@@ -459,6 +466,35 @@ def test_of_many_duplicates_at_once_one_is_accepted(store: Store):
     assert len(answers) == 16
     assert len(set(map(repr, answers))) == 1
     assert store.world().seq == 1
+
+
+# What only PostgreSQL has
+
+
+def test_the_log_on_postgresql_refuses_to_be_rewritten(new_postgresql_url: Callable[[], str]):
+    url = new_postgresql_url()
+    store = SqlStore(url)
+    store.commit(commit(submitted("a")))
+    with sa.create_engine(url).connect() as connection:
+        for statement in ("UPDATE entries SET actor = 'eve'", "DELETE FROM entries", "TRUNCATE entries"):
+            with pytest.raises(DBAPIError, match="append-only"), connection.begin():
+                connection.exec_driver_sql(statement)
+    assert len(store.entries(0)) == 1
+
+
+def test_a_writer_that_hangs_on_postgresql_does_not_hang_the_others(new_postgresql_url: Callable[[], str]):
+    url = new_postgresql_url()
+    store = SqlStore(url, busy_timeout_s=0.05)
+    with sa.create_engine(url).connect() as hanging, hanging.begin():
+        hanging.exec_driver_sql("SELECT seq FROM head FOR UPDATE")
+        with pytest.raises(Unavailable, match="locked") as refused:
+            store.commit(commit(submitted("a")))
+        assert refused.value.remedy
+        assert store.world() == World()
+    assert store.commit(commit(submitted("a")))
+
+
+# What only the store in memory has
 
 
 def test_a_clone_of_the_memory_store_goes_its_own_way():

@@ -1,5 +1,6 @@
 """Domain values as JSON text and back."""
 
+import numbers
 from typing import Any
 
 import msgspec
@@ -20,6 +21,18 @@ TEXT = msgspec.json.Decoder(str)
 TEXTS = msgspec.json.Decoder(tuple[str, ...])
 
 
+def _plain_number(value: object) -> int | float:
+    """NumPy's scalars, which decisions are computed with, are numbers too."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is no value of the domain")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain_number)
+
+
 def to_text(value: object, decoder: msgspec.json.Decoder[Any]) -> str:
     """JSON that decodes to the very same value.
 
@@ -27,15 +40,17 @@ def to_text(value: object, decoder: msgspec.json.Decoder[Any]) -> str:
     read again is a lost one. Raises UsageError.
     """
     try:
-        text = msgspec.json.encode(value).decode()
-        same = decoder.decode(text) == value
-    except (msgspec.ValidationError, UnicodeEncodeError):
-        same = False
-        text = ""
-    if not same:
-        raise UsageError(
-            f"{type(value).__name__} cannot be stored exactly: it holds a number that is not finite, "
-            "a value of another type than declared, or broken text.",
-            remedy="Correct the value where it comes from.",
-        )
-    return text
+        text = _ENCODER.encode(value).decode()
+        if decoder.decode(text) == value:
+            return text
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise _inexact(value) from error
+    raise _inexact(value)
+
+
+def _inexact(value: object) -> UsageError:
+    return UsageError(
+        f"{type(value).__name__} cannot be stored exactly: it holds a number that is not finite, "
+        "a value of another type than declared, or broken text.",
+        remedy="Correct the value where it comes from.",
+    )

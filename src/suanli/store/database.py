@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,12 @@ class Database:
         parsed = _parse(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.where = str(parsed.database) if self.is_sqlite else parsed.render_as_string(hide_password=True)
-        with told_as_unavailable(self.where):
-            self._engine = _engine(parsed, busy_timeout_s)
-            if not self.is_sqlite:
+        self._engine = _engine(parsed, busy_timeout_s)
+        with told_as_unavailable(self.where), ExitStack() as undo:
+            undo.callback(self._engine.dispose)
+            with _alone_at(Path(str(parsed.database))) if self.is_sqlite else nullcontext():
                 self._upgrade()
-                return
-            with _alone_at(Path(str(parsed.database))) as path:
-                _make_private(path)
-                self._upgrade()
+            undo.pop_all()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -111,8 +109,8 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def _alone_at(path: Path) -> Iterator[Path]:
-    """Hold a lock beside the database, which the kernel drops when this process dies. Makes the folder, 0700.
+def _alone_at(path: Path) -> Iterator[None]:
+    """The file is there, private, and nobody else opens it. The kernel drops the lock when this process dies.
 
     SQLite alone would let two first openers collide: the switch to the write-ahead log does not wait for a lock.
     """
@@ -120,7 +118,8 @@ def _alone_at(path: Path) -> Iterator[Path]:
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
         _lock(descriptor, time.monotonic() + _OPENING_S_MAX)
-        yield path
+        _make_private(path)
+        yield
     finally:
         os.close(descriptor)
 

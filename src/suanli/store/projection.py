@@ -84,20 +84,21 @@ def _write_records(
     after: dict[str, Record],
     entries: tuple[ev.Entry, ...],
 ) -> None:
-    last_seq = {entry.event.key: entry.seq for entry in entries if not isinstance(entry.event, ev.FleetEvent)}
-    rows = {
-        key: {
-            "last_seq": last_seq[key],
-            "status": record.status.value,
-            "body": codec.to_text(record, codec.RECORD),
-        }
-        for key, record in after.items()
-    }
-    sql.update_records(connection, [{"of_key": key, **row} for key, row in rows.items() if key in before])
-    sql.insert_records(
-        connection,
-        [{"key": key, "first_seq": after[key].seq, **row} for key, row in rows.items() if key not in before],
-    )
+    seqs: dict[str, list[int]] = {}
+    for entry in entries:
+        if not isinstance(entry.event, ev.FleetEvent):
+            seqs.setdefault(entry.event.key, []).append(entry.seq)
+    new: list[sql.Row] = []
+    changed: list[sql.Row] = []
+    for key, record in after.items():
+        body = codec.to_text(record, codec.RECORD)
+        row = {"last_seq": seqs[key][-1], "status": record.status.value, "body": body}
+        if key in before:
+            changed.append({"of_key": key, **row})
+        else:
+            new.append({"key": key, "first_seq": seqs[key][0], **row})
+    sql.update_records(connection, changed)
+    sql.insert_records(connection, new)
 
 
 def _write_fleet_state(connection: sa.Connection, draft: World, events: tuple[ev.Event, ...]) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -16,8 +17,9 @@ from sqlalchemy import event
 
 import suanli.store.sql_store
 from suanli.domain import events as ev
-from suanli.domain.decision import Decision
+from suanli.domain.decision import Decision, Memory
 from suanli.domain.errors import Unavailable, UsageError
+from suanli.domain.reasons import ReasonCode, reason
 from suanli.ports.store import Commit, Idempotency, Token
 from suanli.store import SqlStore, sql
 from suanli.store.schema import MIGRATIONS, SCHEMA_VERSION
@@ -119,6 +121,16 @@ def test_what_could_not_be_read_again_is_not_written(path: Path, unreadable: ev.
     with pytest.raises(UsageError):
         store.commit(commit(decision=Decision(policy="p", at_s=float("inf"))))
     assert store.world().seq == 0
+
+
+def test_numbers_of_numpy_are_stored_as_plain_ones(path: Path):
+    store = SqlStore(f"sqlite:///{path}")
+    asked, at_s, half = np.array([3])[0], np.array([1.5], np.float32)[0], np.float64(0.5)
+    evidence = reason(ReasonCode.RESOURCES_BUSY, "cpus", asked=asked, free=half)
+    store.commit(commit(memory=Memory(short_since_s=half)))
+    store.commit(commit(decision=Decision(policy="p", at_s=at_s, reasons=(evidence,))))
+    assert type(store.memory().short_since_s) is float
+    assert store.decisions()[0].reasons[0].evidence == {"asked": 3, "free": 0.5}
 
 
 @pytest.mark.parametrize(
