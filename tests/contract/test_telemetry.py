@@ -66,6 +66,11 @@ def test_a_workload_that_holds_accelerators_is_measured_by_them(telemetry: Telem
     assert telemetry.workload_use(60.0, 0.0) == {"train": pytest.approx(0.8)}
 
 
+def test_an_attempt_that_is_being_stopped_still_uses_what_it_uses(telemetry: Telemetry):
+    telemetry.record(0.0, [], [attempt("train", worker(0, 1.0), phase=Phase.STOPPING)])
+    assert telemetry.workload_use(60.0, 0.0) == {"train": pytest.approx(1.0)}
+
+
 @pytest.mark.parametrize("phase", [Phase.CREATING, Phase.LOST, Phase.ENDED])
 def test_an_attempt_that_is_not_running_for_certain_has_no_use(telemetry: Telemetry, phase: Phase):
     telemetry.record(0.0, [], [attempt("train", worker(0, 1.0), phase=phase)])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from suanli.domain.observation import AttemptView, NodeSample, Phase
 
 _POINTS_MAX = 1_000
-_RUNNING = (Phase.RUNNING, Phase.READY)
+_MEASURED = (Phase.RUNNING, Phase.READY, Phase.STOPPING)
 
 _Points = dict[str, dict[str, deque[tuple[float, float]]]]
 
@@ -35,7 +35,7 @@ class ScriptedTelemetry:
     def record(self, at_s: float, samples: Sequence[NodeSample], attempts: Sequence[AttemptView]) -> None:
         seen = {sample.node: _of_node(sample) for sample in samples}
         _append(self._nodes, at_s, seen, self._set_nodes)
-        running = {view.key: _of_attempt(view) for view in attempts if view.phase in _RUNNING}
+        running = {view.key: _of_attempt(view) for view in attempts if view.phase in _MEASURED}
         _append(self._workloads, at_s, running, self._set_workloads)
 
     def node_load(self, window_s: float, now_s: float) -> dict[str, dict[str, float]]:

@@ -32,12 +32,13 @@ def evaluate_all(
     previous: Sequence[Alert],
     now_s: float,
     *,
-    nodes: Collection[str],
-    workloads: Collection[str],
+    nodes: Collection[str] | None = None,
+    workloads: Collection[str] | None = None,
 ) -> tuple[tuple[Alert, ...], tuple[Alert, ...]]:
     """All alerts that are not inactive, and those of them that people should hear of: just fired or just resolved.
 
-    `nodes` of the fleet and keys of unfinished `workloads` are what there is to watch, heard of or not.
+    `nodes` of the fleet and keys of unfinished `workloads` are what there is to watch, heard of or not. Where they are
+    not given, everything that was ever heard of counts as still there.
     O(rules × subjects × points in the window).
     """
     before = {(alert.rule, alert.subject): alert for alert in previous}
@@ -45,7 +46,8 @@ def evaluate_all(
     for rule in rules:
         known = nodes if rule.metric in NODE_METRICS else workloads
         silent = {subject for name, subject in before if name == rule.name}
-        for subject in {*telemetry.subjects(rule.metric), *silent}.intersection(known):
+        heard_of = {*telemetry.subjects(rule.metric), *silent}
+        for subject in heard_of if known is None else heard_of.intersection(known):
             series = telemetry.series(subject, rule.metric, now_s - rule.window_s)
             key = rule.name, subject
             after[key] = evaluate(rule, subject, series, before.get(key), now_s)

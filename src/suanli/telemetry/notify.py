@@ -82,9 +82,14 @@ class WebhookNotifier:
                 self._warn("alert not delivered", alert, reason=str(error) or type(error).__name__)
 
     def _deliver(self, body: bytes) -> None:
-        for attempt in stamina.retry_context(
-            _is_worth_retrying, attempts=_ATTEMPTS_MAX, timeout=_TRYING_MAX_S
-        ):
+        attempts = stamina.retry_context(
+            _is_worth_retrying,
+            attempts=_ATTEMPTS_MAX,
+            timeout=_TRYING_MAX_S,
+            wait_initial=_WAIT_FIRST_S,
+            wait_max=_WAIT_MAX_S,
+        )
+        for attempt in attempts:
             with attempt:
                 post(self._webhook, body)
 

@@ -37,7 +37,7 @@ class Points:
 
     def append(self, at_s: float, row: Mapping[str, float]) -> None:
         """Take in one row, not older than the newest. Drops metrics beyond the first 64."""
-        if not row.keys() <= self._columns.keys():
+        if len(self._columns) < _METRICS_MAX and not row.keys() <= self._columns.keys():
             self._add_columns(row)
         if self._length == len(self._times):
             self._make_room()

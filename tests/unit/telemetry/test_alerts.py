@@ -208,3 +208,8 @@ def test_a_workload_that_has_ended_is_watched_no_more_whatever_the_history_still
         telemetry.set_workload(key, held_accelerator_fraction=0.0)
     _, changed = heard([idle], telemetry, (firing(idle, "ended"),), 0.0)
     assert [(alert.subject, alert.status) for alert in changed] == [("ended", RESOLVED), ("train", FIRING)]
+
+
+def test_where_nobody_says_what_is_there_silence_is_held():
+    left = (firing(HOT, "unheard-of"),)
+    assert evaluate_all([HOT], ScriptedTelemetry(), left, 1e6) == (left, ())
