@@ -96,19 +96,38 @@ tokens = sa.Table(
 
 Row = dict[str, Any]
 
+# What every commit says is built once: building a statement costs as much as running it.
+_HEAD_SEQ = sa.select(head.c.seq)
+_HEAD_SEQ_LOCKED = _HEAD_SEQ.with_for_update()
+_MOVE_HEAD = sa.update(head).values(seq=sa.bindparam("last_seq"))
+_INSERT_ENTRY = sa.insert(entries)
+_RECORDS_OF = sa.select(records.c.key, records.c.body).where(
+    records.c.key.in_(sa.bindparam("keys", expanding=True))
+)
+_INSERT_RECORD = sa.insert(records)
+_UPDATE_RECORD = sa.update(records).where(records.c.key == sa.bindparam("of_key"))
+_LEASE = sa.select(lease)
+_ANSWER = sa.select(idempotency).where(
+    idempotency.c.key == sa.bindparam("of_key"), idempotency.c.at_s >= sa.bindparam("since_s")
+)
+_FORGET_ANSWERS = sa.delete(idempotency).where(
+    sa.or_(idempotency.c.at_s < sa.bindparam("since_s"), idempotency.c.key == sa.bindparam("of_key"))
+)
+_INSERT_ANSWER = sa.insert(idempotency)
+
 
 def lock_head(connection: sa.Connection) -> int:
     """The last entry's number. First statement of every writing transaction: it makes writers queue on PostgreSQL."""
-    return connection.execute(sa.select(head.c.seq).with_for_update()).scalar_one()
+    return connection.execute(_HEAD_SEQ_LOCKED).scalar_one()
 
 
 def head_seq(connection: sa.Connection) -> int:
-    return connection.execute(sa.select(head.c.seq)).scalar_one()
+    return connection.execute(_HEAD_SEQ).scalar_one()
 
 
 def append_entries(connection: sa.Connection, rows: Sequence[Row], last_seq: int) -> None:
-    connection.execute(sa.insert(entries), rows)
-    connection.execute(sa.update(head).values(seq=last_seq))
+    connection.execute(_INSERT_ENTRY, rows)
+    connection.execute(_MOVE_HEAD, {"last_seq": last_seq})
 
 
 def select_entries(connection: sa.Connection, after_seq: int, limit: int) -> Sequence[sa.Row[Any]]:
@@ -121,8 +140,7 @@ def select_records(connection: sa.Connection, keys: Sequence[str]) -> dict[str, 
     found: dict[str, str] = {}
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         some = keys[start : start + _KEYS_PER_QUERY]
-        statement = sa.select(records.c.key, records.c.body).where(records.c.key.in_(some))
-        found.update((row.key, row.body) for row in connection.execute(statement))
+        found.update((row.key, row.body) for row in connection.execute(_RECORDS_OF, {"keys": some}))
     return found
 
 
@@ -134,13 +152,13 @@ def select_all_records(connection: sa.Connection) -> Iterable[tuple[str, str]]:
 
 def insert_records(connection: sa.Connection, rows: Sequence[Row]) -> None:
     if rows:
-        connection.execute(sa.insert(records), rows)
+        connection.execute(_INSERT_RECORD, rows)
 
 
 def update_records(connection: sa.Connection, rows: Sequence[Row]) -> None:
     """Rows name their record as `of_key`."""
     if rows:
-        connection.execute(sa.update(records).where(records.c.key == sa.bindparam("of_key")), rows)
+        connection.execute(_UPDATE_RECORD, rows)
 
 
 def select_fleet_state(connection: sa.Connection) -> dict[str, str]:
@@ -186,19 +204,17 @@ def select_decisions(connection: sa.Connection, limit: int) -> list[str]:
 
 def select_answer(connection: sa.Connection, key: str, since_s: float) -> sa.Row[Any] | None:
     """What is remembered of that key, unless it is older than `since_s`."""
-    statement = sa.select(idempotency).where(idempotency.c.key == key, idempotency.c.at_s >= since_s)
-    return connection.execute(statement).one_or_none()
+    return connection.execute(_ANSWER, {"of_key": key, "since_s": since_s}).one_or_none()
 
 
 def save_answer(connection: sa.Connection, row: Row, since_s: float) -> None:
     """Remember one, forget those older than `since_s`."""
-    stale = sa.or_(idempotency.c.at_s < since_s, idempotency.c.key == row["key"])
-    connection.execute(sa.delete(idempotency).where(stale))
-    connection.execute(sa.insert(idempotency), row)
+    connection.execute(_FORGET_ANSWERS, {"of_key": row["key"], "since_s": since_s})
+    connection.execute(_INSERT_ANSWER, row)
 
 
 def select_lease(connection: sa.Connection) -> Lease | None:
-    row = connection.execute(sa.select(lease)).one()
+    row = connection.execute(_LEASE).one()
     if row.holder is None:
         return None
     return Lease(holder=row.holder, epoch=row.epoch, expires_s=row.expires_s)
