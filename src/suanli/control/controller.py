@@ -62,9 +62,10 @@ class Controller:
         self.seen = Observation(incarnation="")
         self.trouble: SuanliError | None = None
         self.cycle_s = 0.0
+        self.watch = watch
         self._holder = holder
         self._home = home
-        self._watch = watch
+        self.winds_down = False  # from the next cycle on nothing starts, and what runs is told to end
         self._lease: Lease | None = None
         self._missing_since_s: dict[str, float] = {}
 
@@ -134,9 +135,12 @@ class Controller:
         self._record(findings.events)
         self._act_on(findings)
         self._measure(now_s)
-        self._decide(now_s)
-        if self._watch is not None:
-            self._watch.look(now_s)
+        if self.winds_down:
+            self._end_all()
+        else:
+            self._decide(now_s)
+        if self.watch is not None:
+            self.watch.look(now_s, self.state.table.names, self.state.live.keys() | self.state.waiting.keys())
 
     def _measure(self, now_s: float) -> None:
         telemetry = self.ports.telemetry
@@ -167,6 +171,14 @@ class Controller:
         self.decision, self.memory = decision, memory
         for action in decision.actions:
             self._act(action)
+
+    def _end_all(self) -> None:
+        """What is drained waits again: the next controller of this store starts it from its last checkpoint."""
+        live = [r for r in self.state.live.values() if r.status is not Status.STOPPING]
+        attempts = [(r.key, r.attempt.number) for r in live if r.attempt is not None]
+        self._record([ev.StopBegun(key=key, number=n, cause=EndCause.DRAINED) for key, n in attempts])
+        for key, _ in attempts:
+            self._stop(self.world.records[key])
 
     def _record(
         self, events: Sequence[ev.Event], decision: Decision | None = None, memory: Memory | None = None

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from suanli.control.controller import Controller
-from suanli.control.planning import Plan, expand, plan
+from suanli.control.fleet import capacity
+from suanli.control.planning import Plan, plan
 from suanli.domain import events as ev
+from suanli.domain.alerts import AlertRule
 from suanli.domain.decision import Memory
 from suanli.domain.errors import Conflict, NotFound, SpecError, UsageError
 from suanli.domain.fleet import Fleet
@@ -15,16 +17,22 @@ from suanli.domain.record import Record, Status
 from suanli.domain.workload import Workload
 from suanli.kernel.state import State
 from suanli.policies.registry import parse
-from suanli.ports.store import Commit, Idempotency
+from suanli.ports.store import Commit, Idempotency, Store
+from suanli.spec import OwnAccelerator, expand
 
 PLAN_KEPT_S = 3600.0
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request declares, already read and checked: workloads, and a fleet where it has one."""
+    """What a request declares, already read and checked: workloads, alert rules, and a fleet where it has one.
+
+    `accelerators` are those that the fleet adds to the catalogue.
+    """
 
     workloads: tuple[Workload, ...] = ()
     fleet: Fleet | None = None
+    accelerators: tuple[OwnAccelerator, ...] = ()
+    alerts: tuple[AlertRule, ...] = ()
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +41,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     submitted: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     fleet: str = ""
+    alerts: tuple[str, ...] = ()
     plan_id: str = ""
 
 
@@ -73,10 +82,12 @@ def apply(controller: Controller, asked: Asked, *, actor: str, idempotency_key: 
         key = _idempotency(idempotency_key, asked)
         if events or key:
             _commit(controller, events, actor, key)
+        _keep(controller, asked)
         return Applied(
             submitted=tuple(w.name for w in fresh),
             unchanged=unchanged,
             fleet=asked.fleet.name if asked.fleet else "",
+            alerts=tuple(rule.name for rule in asked.alerts),
         )
 
 
@@ -264,7 +275,8 @@ def _plan_of(controller: Controller, asked: Asked, policy: str) -> Plan:
     state = controller.state
     if asked.fleet is not None:
         state = controller.state.copy()
-        state.set_nodes(asked.fleet, controller.state.unusable)
+        here = capacity(asked.fleet, controller.seen.nodes, controller.world.cordoned)
+        state.set_nodes(here.fleet, here.unusable)
     now_s = controller.ports.clock.now_s()
     answer, _ = plan(
         state, controller.memory, parse(policy or controller.world.policy), asked.workloads, now_s
@@ -281,6 +293,30 @@ def offline_plan(asked: Asked, policy: str, now_s: float) -> Plan:
         )
     answer, _ = plan(State(asked.fleet), Memory(), parse(policy), asked.workloads, now_s)
     return answer
+
+
+def kept_accelerators(store: Store) -> tuple[OwnAccelerator, ...]:
+    """What the fleets applied so far added to the catalogue."""
+    body = store.document("catalog", "accelerators")
+    return msgspec.json.decode(body, type=tuple[OwnAccelerator, ...]) if body else ()
+
+
+def kept_rules(store: Store) -> tuple[AlertRule, ...]:
+    """The alert rules applied so far."""
+    body = store.document("alerts", "rules")
+    return msgspec.json.decode(body, type=tuple[AlertRule, ...]) if body else ()
+
+
+def _keep(controller: Controller, asked: Asked) -> None:
+    """What is no part of the state that decisions see. Idempotent: applying again after a crash completes it."""
+    store, now_s = controller.ports.store, controller.ports.clock.now_s()
+    if asked.accelerators:
+        store.save_document("catalog", "accelerators", msgspec.json.encode(asked.accelerators), now_s)
+    if asked.alerts:
+        rules = {rule.name: rule for rule in (*kept_rules(store), *asked.alerts)}
+        store.save_document("alerts", "rules", msgspec.json.encode(list(rules.values())), now_s)
+        if controller.watch is not None:
+            controller.watch.add(asked.alerts)
 
 
 def _idempotency(key: str, asked: Asked) -> Idempotency | None:

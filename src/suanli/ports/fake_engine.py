@@ -138,8 +138,9 @@ class FakeEngine:
         self._ended.pop((key, number), None)
 
     def read_log(self, key: str, number: int, rank: int, offset: int) -> bytes:
-        self._reach()
-        return self.logs.get((key, number, rank), b"")[offset : offset + LOG_CHUNK_BYTES]
+        if self.down:
+            raise _unreachable()
+        return self.logs.get((key, number, rank), b"")[offset : offset + LOG_CHUNK_BYTES]  # from any thread
 
     def close(self) -> None:
         """Nothing is held on behalf of a controller."""
@@ -214,7 +215,7 @@ class FakeEngine:
 
     def _reach(self) -> float:
         if self.down:
-            raise Unavailable("The engine cannot be reached.", remedy="Wait until it is back.")
+            raise _unreachable()
         return self._settle(self._clock.now_s())
 
     def _settle(self, now_s: float) -> float:
@@ -401,6 +402,10 @@ class _Run:
             return Phase.CREATING
         is_service = self.launch.workload.kind is Kind.SERVE
         return Phase.READY if is_service and now_s >= self.begins_s + ready_s else Phase.RUNNING
+
+
+def _unreachable() -> Unavailable:
+    return Unavailable("The engine cannot be reached.", remedy="Wait until it is back.")
 
 
 def _port(launch: Launch) -> int | None:

@@ -1,0 +1,34 @@
+"""The whole API as one ASGI app."""
+
+import time
+from collections.abc import Callable
+
+from fastapi import FastAPI
+
+from suanli import __version__
+from suanli.api import answers, problems
+from suanli.api.guard import Guard
+from suanli.api.routes import declarations, nodes, server, watching, workloads
+from suanli.control.wiring import Running
+
+SUBJECTS = (server, declarations, workloads, nodes, watching)
+
+
+def create_app(running: Running, *, monotonic: Callable[[], float] = time.monotonic) -> FastAPI:
+    """Routes over a running controller, closed to all without a token. `monotonic` is what rate limits count by."""
+    app = FastAPI(
+        title="Suanli",
+        version=__version__,
+        description="Declare a fleet and workloads; Suanli decides, runs, watches, and says why.",
+        openapi_url=None,  # FastAPI's own documents, and pages that load scripts from elsewhere; ours is a route
+        responses=answers.PROBLEM,
+        redirect_slashes=False,
+    )
+    app.state.running = running
+    for subject in SUBJECTS:
+        app.include_router(subject.router)
+    app.add_middleware(
+        Guard, store=running.controller.ports.store, hosts=running.settings.hosts, monotonic=monotonic
+    )
+    problems.install(app)
+    return app

@@ -1,0 +1,1 @@
+"""The routes, one file for each subject. They translate; what they offer is done in `control`."""

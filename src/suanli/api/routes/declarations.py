@@ -1,0 +1,107 @@
+"""`plan` and `apply`."""
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Header
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.responses import Response
+
+from suanli.api.answers import answer, returns
+from suanli.api.request import Actor, Here
+from suanli.control import requests
+from suanli.control.declare import Declared, declare
+from suanli.control.planning import Plan
+from suanli.control.requests import Applied
+from suanli.control.snapshot import held
+from suanli.control.wiring import Running
+from suanli.policies.registry import parse
+from suanli.spec import Problem, Source
+
+router = APIRouter(prefix="/v1", tags=["declarations"])
+
+PolicyName = Annotated[str, Field(max_length=200, description="`order+allocate+place`, or parts of it.")]
+
+
+class SourceText(BaseModel):
+    """A file's text. `folder`, absolute, is what a relative `workdir` in it starts from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(max_length=4096)
+    text: str
+    folder: str = Field(default="", max_length=4096)
+
+
+class Asking(BaseModel):
+    """Declarations, with `a.b=c` overrides. `policy` is tried instead of the current one, or chosen by `apply`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: list[SourceText] = Field(default=[], max_length=100)
+    overrides: list[str] = Field(default=[], max_length=100)
+    policy: PolicyName = ""
+
+
+class Applying(Asking):
+    """Declarations, or the id of a plan that was shown."""
+
+    plan_id: str = Field(default="", max_length=100)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Applying":
+        if bool(self.plan_id) == bool(self.sources):
+            raise ValueError("give either sources or a plan_id")
+        if self.plan_id and (self.overrides or self.policy):
+            raise ValueError("a plan is applied as it was shown, without overrides or another policy")
+        return self
+
+
+class PlanAnswer(Plan, frozen=True, kw_only=True):
+    """A plan, and what in the declarations is allowed but seldom meant."""
+
+    warnings: tuple[Problem, ...] = ()
+
+
+class AppliedAnswer(Applied, frozen=True, kw_only=True):
+    """What became of an apply, and what in the declarations is allowed but seldom meant."""
+
+    warnings: tuple[Problem, ...] = ()
+
+
+@router.post("/plan", responses=returns(PlanAnswer, "What would happen. Nothing has changed."))
+def plan(asking: Asking, here: Here) -> Response:
+    with held(here.controller):
+        declared = _declared(here, asking)
+        shown = requests.make_plan(here.controller, declared.asked, policy=asking.policy)
+    return answer(PlanAnswer(**msgspec.structs.asdict(shown), warnings=declared.warnings))
+
+
+@router.post("/apply", responses=returns(AppliedAnswer, "What was accepted, and what is there already."))
+def apply(
+    applying: Applying,
+    here: Here,
+    actor: Actor,
+    idempotency_key: Annotated[str, Header(max_length=200)] = "",
+) -> Response:
+    key = f"{actor}:{idempotency_key}" if idempotency_key else ""
+    with held(here.controller):
+        if applying.plan_id:
+            done = requests.apply_plan(here.controller, applying.plan_id, actor=actor, idempotency_key=key)
+            return answer(AppliedAnswer(**msgspec.structs.asdict(done)))
+        policy = parse(applying.policy).name if applying.policy else ""
+        declared = _declared(here, applying)
+        done = requests.apply(here.controller, declared.asked, actor=actor, idempotency_key=key)
+        if policy:
+            requests.choose_policy(here.controller, policy, actor=actor)
+    return answer(AppliedAnswer(**msgspec.structs.asdict(done), warnings=declared.warnings))
+
+
+def _declared(here: Running, asking: Asking) -> Declared:
+    return declare(
+        [Source(source.name, source.text, source.folder) for source in asking.sources],
+        now_s=here.controller.ports.clock.now_s(),
+        overrides=asking.overrides,
+        known={record.name for record in here.controller.world.records.values()},
+        accelerators=requests.kept_accelerators(here.controller.ports.store),
+    )

@@ -1,0 +1,172 @@
+"""Why a workload waits, runs where it runs, or ended; and what would make it run now."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from suanli.control.controller import Controller
+from suanli.control.journal import Journal, Line
+from suanli.control.requests import records_of
+from suanli.control.snapshot import Snapshot, held, take
+from suanli.control.views import ran_s, reason_of
+from suanli.domain.decision import Decision, Memory, Place
+from suanli.domain.reasons import Evidence, Reason, code_of
+from suanli.domain.record import Record, Status
+from suanli.kernel.relax import Relaxation, would_run_if
+from suanli.kernel.state import State
+from suanli.policies.registry import parse
+from suanli.reports.quantities import duration
+from suanli.reports.sentences import advice, sentence
+
+DECISIONS_READ = 200
+"""Recorded decisions looked through for what held a workload back before."""
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """A reason that held it back, from when on."""
+
+    since_s: float
+    reason: str
+    sentence: str
+
+
+class Because(msgspec.Struct, frozen=True, kw_only=True):
+    """Why running work is where it is. `decided_s` and `policy` are None where that decision is no longer kept."""
+
+    nodes: tuple[str, ...]
+    policy: str | None
+    decided_s: float | None
+    waited_s: float
+    waited_for: tuple[Past, ...]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """`sentence` says where it stands. Reason, evidence and the two bits are set while it waits or starts."""
+
+    key: str
+    status: Status
+    sentence: str
+    reason: str | None = None
+    resource: str = ""
+    evidence: Evidence = msgspec.field(default_factory=dict)
+    tier: str | None = None
+    will_waiting_help: bool | None = None
+    will_preemption_help: bool | None = None
+    advice: str = ""
+    would_run_if: tuple[Relaxation, ...] = ()
+    here_because: Because | None = None
+    history: tuple[Line, ...] = ()
+
+
+def explain(
+    controller: Controller, journal: Journal, name: str, *, level: int = 1
+) -> tuple[Explanation, ...]:
+    """Each record of a name or key. Raises NotFound.
+
+    Level 0 says the dominant reason, 1 also what would make it run and why it is where it is, 2 also what happened.
+    Trying changes costs up to 24 steps on a copy, outside of the mutex; replicas alike are tried once.
+    """
+    with held(controller):
+        records = records_of(controller, name)
+        snapshot = take(controller)
+        trial = _Trial(controller.state.copy(), controller.memory) if level else None
+    past = controller.ports.store.decisions(DECISIONS_READ) if level else ()
+    tried: dict[Status, tuple[Relaxation, ...]] = {}
+    answers: list[Explanation] = []
+    for record in records:
+        if trial is not None and record.status not in tried:
+            tried[record.status] = trial.would_run_if(record, snapshot)
+        answers.append(
+            msgspec.structs.replace(
+                _standing(record, snapshot),
+                would_run_if=tried.get(record.status, ()),
+                here_because=_because(record, past) if level else None,
+                history=journal.lines(record.key) if level > 1 else (),
+            )
+        )
+    return tuple(answers)
+
+
+class _Trial(msgspec.Struct, frozen=True):
+    """What a step needs, copied."""
+
+    state: State
+    memory: Memory
+
+    def would_run_if(self, record: Record, snapshot: Snapshot) -> tuple[Relaxation, ...]:
+        policy, rng = parse(snapshot.world.policy), np.random.default_rng(snapshot.world.seq)
+        return would_run_if(self.state, policy, self.memory, record.key, snapshot.now_s, rng)
+
+
+def _standing(record: Record, snapshot: Snapshot) -> Explanation:
+    why = reason_of(record, snapshot.decision)
+    if why is None:
+        return Explanation(key=record.key, status=record.status, sentence=_words(record, snapshot.now_s))
+    return Explanation(
+        key=record.key,
+        status=record.status,
+        sentence=sentence(why),
+        reason=why.token,
+        resource=why.resource,
+        evidence=why.evidence,
+        tier=code_of(why.token).tier.name.lower().replace("_", "-"),
+        will_waiting_help=why.will_waiting_help,
+        will_preemption_help=why.will_preemption_help,
+        advice=advice(why),
+    )
+
+
+def _words(record: Record, now_s: float) -> str:
+    """Where it stands, for what no reason of a decision holds back."""
+    attempt = record.attempt
+    match record.status:
+        case Status.WAITING | Status.HELD:
+            return "has not been looked at since it last changed"
+        case Status.SUCCEEDED:
+            return f"succeeded after running for {duration(record.run_s)}"
+        case Status.FAILED | Status.STOPPED:
+            cause = f": {record.end_cause.value}" if record.end_cause else ""
+            code = f", exit code {record.exit_code}" if record.exit_code is not None else ""
+            detail = f" ({record.end_detail})" if record.end_detail else ""
+            return f"{record.status.value}{cause}{code}{detail}"
+        case _ if attempt is None:
+            return record.status.value
+        case Status.STOPPING:
+            cause = f": {attempt.stop_cause.value}" if attempt.stop_cause else ""
+            stopped_for = f", to make room for {attempt.stopped_for}" if attempt.stopped_for else ""
+            return f"is being stopped{cause}{stopped_for}"
+        case Status.STARTING:
+            return f"is coming up on {', '.join(p.node for p in attempt.placements)}"
+        case _:
+            nodes = ", ".join(p.node for p in attempt.placements)
+            return f"runs on {nodes}, for {duration(ran_s(record, now_s))} in all"
+
+
+def _because(record: Record, past: Sequence[Decision]) -> Because | None:
+    if record.attempt is None:
+        return None
+    number = record.attempt.number
+    placing = next((i for i, d in enumerate(past) if _places(d, record.key, number)), None)
+    before = past if placing is None else past[:placing]
+    return Because(
+        nodes=tuple(p.node for p in record.attempt.placements),
+        policy=None if placing is None else past[placing].policy,
+        decided_s=None if placing is None else past[placing].at_s,
+        waited_s=record.wait_s,
+        waited_for=_past(record.key, [d for d in before if d.at_s >= record.submitted_s]),
+    )
+
+
+def _places(decision: Decision, key: str, number: int) -> bool:
+    return any(isinstance(a, Place) and (a.key, a.number) == (key, number) for a in decision.actions)
+
+
+def _past(key: str, decisions: Sequence[Decision]) -> tuple[Past, ...]:
+    """The reasons in their order, each once for as long as it stayed the dominant one."""
+    reasons: list[tuple[float, Reason]] = []
+    for decision in decisions:
+        why = decision.reason_for(key)
+        if why is not None and (not reasons or reasons[-1][1].token != why.token):
+            reasons.append((decision.at_s, why))
+    return tuple(Past(since_s=at_s, reason=why.token, sentence=sentence(why)) for at_s, why in reasons)

@@ -1,0 +1,55 @@
+"""The loop's own thread: a cycle at each tick, and an end that loses nothing."""
+
+import structlog
+
+from suanli.control.wiring import Running
+from suanli.telemetry.history import History
+
+CYCLE_MARGIN_S = 15.0
+"""Beyond the longest grace, for the engine to make sure that what it killed is dead."""
+
+WIND_DOWN_TICK_S = 0.1
+
+log = structlog.get_logger("suanli.control")
+
+
+def run(running: Running) -> None:
+    """Decide until `stop`; then, unless work shall go on, end it with its grace. Gives the lease up in the end.
+
+    An error that nobody foresaw ends the loop and leaves running work alone: whoever starts next adopts it.
+    """
+    clock = running.controller.ports.clock
+    while not running.stop.is_set():
+        cycle(running)
+        clock.wait(running.settings.tick_s)
+    if not running.settings.detach:
+        wind_down(running)
+    running.controller.give_up()
+
+
+def cycle(running: Running) -> None:
+    controller = running.controller
+    controller.cycle()
+    running.cycles = running.cycles.with_cycle(controller.cycle_s)
+    if isinstance(controller.ports.telemetry, History):
+        controller.ports.telemetry.describe(view.seen for view in controller.seen.nodes)
+
+
+def wind_down(running: Running) -> None:
+    """Tell what runs to end, and wait until it has: it is requeued, and resumes at the next start.
+
+    Waits no longer than the longest grace and a margin, and not at all once `at_once` is set or without the lease.
+    """
+    controller, clock = running.controller, running.controller.ports.clock
+    if not controller.epoch:
+        return
+    controller.winds_down = True
+    live = controller.state.live
+    log.info("stopping", workloads=sorted(live)[:20], count=len(live))
+    grace_s = max((record.workload.grace_s for record in live.values()), default=0.0)
+    ends_s = clock.now_s() + grace_s + CYCLE_MARGIN_S
+    while live and clock.now_s() < ends_s and not running.at_once.is_set():
+        cycle(running)
+        clock.wait(WIND_DOWN_TICK_S)
+    if live:
+        log.warning("not everything has ended", workloads=sorted(live)[:20], count=len(live))

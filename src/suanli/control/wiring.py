@@ -1,0 +1,150 @@
+"""The one place where adapters meet: from settings to a controller with all that lies outside of it."""
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Event
+
+import msgspec
+
+from suanli.control.clock import SystemClock
+from suanli.control.controller import Controller, Ports
+from suanli.control.declare import declare
+from suanli.control.home import Home
+from suanli.control.journal import Journal
+from suanli.control.requests import choose_policy, kept_rules
+from suanli.control.snapshot import Snapshot
+from suanli.control.watch import Watch
+from suanli.domain.alerts import AlertRule
+from suanli.domain.errors import UsageError
+from suanli.domain.fleet import Node
+from suanli.policies.registry import parse
+from suanli.ports.clock import Clock
+from suanli.ports.engine import Engine, Nodes
+from suanli.ports.fake_engine import FakeEngine, FakeNodes
+from suanli.ports.notifier import Notifier
+from suanli.ports.store import Store
+from suanli.spec import Source
+from suanli.store import SqlStore
+from suanli.telemetry.alerts import evaluate_all
+from suanli.telemetry.default_alerts import rules_with
+from suanli.telemetry.history import History
+from suanli.telemetry.metrics import LoopStats
+from suanli.telemetry.notify import FanOut, LogNotifier, WebhookNotifier
+from suanli.telemetry.webhook import Webhook
+
+DEFAULT_PORT = 8100
+EMBEDDED, FAKE = "embedded", "fake"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a controller is run.
+
+    `engine` is `embedded` (a Ray cluster of its own on this machine), `fake` (`fake_nodes`, which are in memory only),
+    or the address of a Ray cluster. `alerts` is a file of `kind: alert` documents. With `detach` a shutdown leaves
+    running work alone. A `host` other than loopback needs `tls_cert` and `tls_key`; `hosts` are further names under
+    which clients may reach it.
+    """
+
+    home: Path = Path("~/.suanli")
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    engine: str = EMBEDDED
+    fake_nodes: tuple[Node, ...] = ()
+    policy: str = ""
+    tick_s: float = 0.25
+    alerts: Path | None = None
+    webhooks: tuple[Webhook, ...] = ()
+    detach: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    hosts: tuple[str, ...] = ()
+
+
+class Machines(msgspec.Struct, frozen=True):
+    """Where work runs. `end` stops the cluster itself where it was started for this controller."""
+
+    engine: Engine
+    nodes: Nodes | None
+    end: Callable[[], None]
+
+
+class Running:
+    """A controller and what stands around it. `stop` asks the loop to end, `at_once` not to wait for anything."""
+
+    def __init__(self, settings: Settings, home: Home, controller: Controller, holder: str) -> None:
+        self.settings = settings
+        self.home = home
+        self.controller = controller
+        self.holder = holder
+        self.journal = Journal(controller.ports.store)
+        self.started_s = controller.ports.clock.now_s()
+        self.stop = Event()
+        self.at_once = Event()
+        self.cycles = LoopStats()
+
+    def stats(self, snapshot: Snapshot) -> LoopStats:
+        """What the loop knows of itself, for `/metrics`."""
+        alive = {view.name for view in snapshot.seen.nodes if view.alive}
+        watch = self.controller.watch
+        return msgspec.structs.replace(
+            self.cycles,
+            now_s=snapshot.now_s,
+            epoch=self.controller.epoch,
+            ready_nodes=frozenset(alive - snapshot.unusable.keys()),
+            alerts=tuple(watch.alerts) if watch else (),
+        )
+
+
+@contextmanager
+def build(settings: Settings, home: Home) -> Iterator[Running]:
+    """Everything wired in a claimed home, nothing decided yet. Raises UsageError, Unavailable.
+
+    On leaving, all is let go of; an embedded cluster is stopped unless work shall go on: with `detach`, or where
+    something failed that a restart may mend.
+    """
+    with ExitStack() as closing:
+        policy = parse(settings.policy).name if settings.policy else ""
+        clock = SystemClock()
+        store = SqlStore(f"sqlite:///{home.database}")
+        closing.callback(store.close)
+        telemetry = History()
+        watch = _watch(settings, store, telemetry, closing)
+        machines = _machines(settings, home, clock)
+        closing.callback(machines.engine.close)
+        ports = Ports(store, machines.engine, clock, telemetry, machines.nodes)
+        holder = f"{socket.gethostname()}:{home.path}"
+        controller = Controller(ports, holder=holder, home=home.path, watch=watch)
+        if policy:
+            choose_policy(controller, policy, actor="up")
+        yield Running(settings, home, controller, holder)
+        if not settings.detach:
+            machines.end()
+
+
+def _watch(settings: Settings, store: Store, telemetry: History, closing: ExitStack) -> Watch:
+    """Rules that were applied go before those of the file, and these before the shipped ones."""
+    in_file = {rule.name: rule for rule in _rules_of(settings.alerts)} if settings.alerts else {}
+    declared = {**in_file, **{rule.name: rule for rule in kept_rules(store)}}
+    notifiers: list[Notifier] = [LogNotifier()]
+    for webhook in settings.webhooks:
+        notifier = WebhookNotifier(webhook)
+        closing.callback(notifier.close)
+        notifiers.append(notifier)
+    return Watch(rules_with(tuple(declared.values())), telemetry, FanOut(notifiers), evaluate_all)
+
+
+def _rules_of(file: Path) -> Sequence[AlertRule]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The alert rules {file} cannot be read: {error}.", code="SL-ALERTS-FILE") from error
+    return declare([Source(str(file), text)], now_s=0.0).asked.alerts
+
+
+def _machines(settings: Settings, home: Home, clock: Clock) -> Machines:
+    if settings.engine == FAKE:
+        engine = FakeEngine(clock, settings.fake_nodes)
+        return Machines(engine, FakeNodes(engine, clock), lambda: None)
+    raise UsageError(f"There is no engine {settings.engine!r} yet.")
