@@ -40,10 +40,6 @@ class Shape(BaseModel):
         return {name: value for name, value in given.items() if value is not None}
 
 
-def _reader(parse: Callable[[object], Any]) -> PlainValidator:
-    return PlainValidator(parse)
-
-
 def _schema(form: str, *types: str, **more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": types[0] if len(types) == 1 else list(types), "format": form, **more})
 
@@ -56,7 +52,7 @@ def _word(pattern: str, expected: str) -> PlainValidator:
             raise ValueError(f"expected {expected}; got {shown(value)}")
         return value
 
-    return _reader(check)
+    return PlainValidator(check)
 
 
 _NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -93,8 +89,8 @@ def _nonempty(value: object) -> str:
     return text
 
 
-Text = Annotated[str, _reader(_text), WithJsonSchema({"type": "string"})]
-Nonempty = Annotated[str, _reader(_nonempty), WithJsonSchema({"type": "string", "minLength": 1})]
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
+Nonempty = Annotated[str, PlainValidator(_nonempty), WithJsonSchema({"type": "string", "minLength": 1})]
 Labels = Annotated[dict[Nonempty, Text], Field(max_length=256)]
 
 
@@ -109,7 +105,7 @@ Names = Annotated[
 ]
 Argv = Annotated[
     tuple[str, ...],
-    _reader(argv),
+    PlainValidator(argv),
     WithJsonSchema(
         {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "format": "command"}
     ),
@@ -118,7 +114,7 @@ Argv = Annotated[
 
 def _or_more(parse: Callable[[object], Any]) -> PlainValidator:
     """`4+` asks for at least 4, which is what any request means."""
-    return _reader(lambda value: quantities.quantity_or_more(value, parse)[0])
+    return PlainValidator(lambda value: quantities.quantity_or_more(value, parse)[0])
 
 
 def _cores(value: object) -> float:
@@ -149,17 +145,17 @@ def _accelerators(value: object) -> tuple[tuple[str, float], ...]:
 Cores = Annotated[float, _or_more(_cores), _schema("cores", "number", "string")]
 Size = Annotated[int, _or_more(quantities.memory), _schema("size", "string")]
 Bandwidth = Annotated[float, _or_more(quantities.bandwidth), _schema("bandwidth", "string")]
-TimeSpan = Annotated[float, _reader(quantities.duration), _schema("time span", "string", "number")]
-Share = Annotated[float, _reader(quantities.percent), _schema("share", "string", "number")]
+TimeSpan = Annotated[float, PlainValidator(quantities.duration), _schema("time span", "string", "number")]
+Share = Annotated[float, PlainValidator(quantities.percent), _schema("share", "string", "number")]
 Range = Annotated[
-    tuple[int, int | None], _reader(quantities.count_range), _schema("range", "integer", "string")
+    tuple[int, int | None], PlainValidator(quantities.count_range), _schema("range", "integer", "string")
 ]
-Watts = Annotated[float, _reader(quantities.power), _schema("power", "string")]
-PowerDraw = Annotated[Charge, _reader(_power_per), _schema("power draw", "string")]
-Price = Annotated[Charge, _reader(quantities.price), _schema("price", "number", "string")]
+Watts = Annotated[float, PlainValidator(quantities.power), _schema("power", "string")]
+PowerDraw = Annotated[Charge, PlainValidator(_power_per), _schema("power draw", "string")]
+Price = Annotated[Charge, PlainValidator(quantities.price), _schema("price", "number", "string")]
 Accelerators = Annotated[
     tuple[tuple[str, float], ...],
-    _reader(_accelerators),
+    PlainValidator(_accelerators),
     WithJsonSchema(
         {
             "anyOf": [
@@ -206,5 +202,5 @@ def _level(value: object) -> float:
     raise ValueError(f"expected a level such as 0.9, 90%, 20GiB, 300W or 250ms; got {shown(value)}")
 
 
-Instant = Annotated[datetime | timedelta, _reader(_instant), _schema("instant", "string")]
-Level = Annotated[float, _reader(_level), _schema("level", "number", "string")]
+Instant = Annotated[datetime | timedelta, PlainValidator(_instant), _schema("instant", "string")]
+Level = Annotated[float, PlainValidator(_level), _schema("level", "number", "string")]

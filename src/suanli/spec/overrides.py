@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from suanli.spec.problems import Findings, Mark, Problem
 from suanli.spec.scope import Document
-from suanli.spec.tree import Node, Source, parse
+from suanli.spec.tree import DEPTH_MAX, Node, Source, parse
 
 _OVERRIDE = re.compile(r"(?:(?P<name>[^:=\s]+):)?(?P<path>[^:=\s]+)=(?P<value>.*)", re.DOTALL)
 _OTHER_HOME = {"nodes": ("resources", "nodes"), "resources.nodes": ("nodes",)}
@@ -28,10 +28,9 @@ def _override(
     documents: Sequence[Document], text: str, mark: Mark, findings: Findings
 ) -> list[tuple[str, str]]:
     said = _OVERRIDE.fullmatch(text)
-    if said is None:
-        return [
-            ("expected [NAME:]path=value", "Such as `--set priority=70` or `--set gpt:resources.cpus=4`.")
-        ]
+    if said is None or said["path"].count(".") >= DEPTH_MAX:
+        remedy = "Such as `--set priority=70` or `--set gpt:resources.cpus=4`."
+        return [("expected [NAME:]path=value", remedy)]
     chosen = _chosen(documents, said["name"])
     if not chosen:
         known = ", ".join(dict.fromkeys(document.name for document in documents))
@@ -59,14 +58,14 @@ def _put(node: Node, path: Sequence[str], value: Node, mark: Mark) -> str:
     if node.value is None:
         node.value = {}
     if isinstance(node.value, list):
-        if not part.isdecimal() or int(part) >= len(node.value):
-            return f"`{part}` is no position in a list of {len(node.value)}, counted from 0"
+        if not re.fullmatch(r"[0-9]{1,6}", part) or int(part) >= len(node.value):
+            return f"`{part[:40]}` is no position in a list of {len(node.value)}, counted from 0"
         if rest:
             return _put(node.value[int(part)], rest, value, mark)
         node.value[int(part)] = value
         return ""
     if isinstance(node.value, str):
-        return f"`{part}` cannot be set inside the text {node.value[:40]!r}"
+        return f"`{part[:40]}` cannot be set inside the text {node.value[:40]!r}"
     if rest:
         node.keys.setdefault(part, mark)
         return _put(node.value.setdefault(part, Node(mark, None)), rest, value, mark)

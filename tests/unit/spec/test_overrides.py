@@ -65,11 +65,13 @@ def test_either_spelling_of_nodes_takes_the_place_of_the_other(declare):
         ("a:data.3.uri=x", "no position in a list of 1", ""),
         ("a:resurces.cpus=3", "no field `resurces`", "Did you mean `resources`?"),
         ("a:priority=200", "from 0 to 100; got '200'", "priority"),
+        ("a:data." + "9" * 5000 + "=1", "no position in a list of 1", ""),
+        ("a" + ".a" * 5000 + "=1", "expected [NAME:]path=value", ""),
         ("a:env=[", "not YAML", "brackets"),
     ],
 )
 def test_a_wrong_override_is_told_as_such(mistakes, override, message, remedy):
     (problem,) = mistakes(TEXT, overrides=[override])
-    assert problem.file == f"--set {override}"
+    assert problem.file == f"--set {override[:80]}"
     assert message in problem.message
     assert remedy in problem.remedy
