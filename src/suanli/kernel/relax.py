@@ -77,7 +77,8 @@ def _changes(state: State, record: Record, now_s: float) -> Iterator[tuple[str, 
         missing = [n for n in w.depends_on if not _succeeded(state, n)]
         if missing:
             relaxed = _changed(state, record, after=(), model_from="")
-            yield "after=[]", f"it did not wait for {', '.join(missing)}", relaxed
+            change = "" if w.model_from in missing else "after=[]"  # a service cannot do without its model
+            yield change, f"it did not have to wait for {', '.join(missing)}", relaxed
             return
     if max(w.not_before_s or 0.0, record.not_before_s) > now_s:
         yield "not_before=", "its start time had come", _changed(state, record, not_before_s=None)
@@ -137,7 +138,11 @@ def _elsewhere(state: State, record: Record) -> Iterator[tuple[str, str, State]]
                 _changed(state, record, demand=msgspec.structs.replace(demand, accelerators=other)),
             )
     if record.workload.node_labels:
-        yield "labels={}", "it did not insist on its node labels", _changed(state, record, node_labels={})
+        yield (
+            "node_labels={}",
+            "it did not insist on its node labels",
+            _changed(state, record, node_labels={}),
+        )
 
 
 def _larger_fleet(state: State, record: Record) -> Iterator[tuple[str, str, State]]:
