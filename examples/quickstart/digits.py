@@ -24,7 +24,7 @@ import suanli
 
 WIDTHS = (32, 64, 128)
 PENALTIES = (1e-4, 1e-1, 1.0)
-FOLDS = 4
+FOLDS = 3
 
 
 def main() -> None:
