@@ -1,0 +1,143 @@
+"""Real Ray clusters for tests, each in a folder that goes with its test, and how to look at what runs there."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from suanli.domain.fleet import Node
+from suanli.domain.observation import AttemptView, Launch, Observation, Phase, Progress
+from suanli.domain.record import Placement
+from suanli.domain.resources import Share
+from suanli.domain.workload import Kind, Workload
+from suanli.engine.messages import Timing
+from suanli.engine.ray.cluster import ClusterHandle, start_or_adopt, stop
+from suanli.engine.ray.engine import RayEngine
+from suanli.ports.engine import Engine
+
+DEADLINE_S = 60.0
+HEAD = Node(name="head", cpus=2, memory_bytes=4 * 2**30)
+FAST = Timing(beat_s=0.2, fence_s=3.0, kill_s=0.5, lost_after_s=1.5)
+"""Sooner certain of a death than in production, and still ten heartbeats long."""
+
+_T = TypeVar("_T")
+
+
+@contextmanager
+def embedded(head: Node = HEAD) -> Iterator[ClusterHandle]:
+    """A cluster of this test's own, gone with all that runs there when the test is over."""
+    folder = Path(tempfile.mkdtemp(prefix="suanli-test-"))
+    handle = start_or_adopt(folder, head)
+    try:
+        yield handle
+    finally:
+        stop(handle)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def engine_on(handle: ClusterHandle, timing: Timing = FAST) -> Iterator[RayEngine]:
+    engine = RayEngine(handle, timing=timing)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def launch(
+    key: str,
+    number: int,
+    folder: Path,
+    *run: str,
+    nodes: Sequence[str] = ("head",),
+    share: Share = Share(cpus=0.1),  # noqa: B008 - frozen
+    **more: object,
+) -> Launch:
+    """An attempt of a job that runs this argv on each of the nodes."""
+    fields: dict[str, object] = {"kind": Kind.JOB, "grace_s": 5.0, **more}
+    workload = Workload(name=key.partition("/")[0], run=run, nodes=len(nodes), **fields)  # pyright: ignore[reportArgumentType]
+    return Launch(
+        key=key,
+        number=number,
+        workload=workload,
+        placements=tuple(Placement(node, share) for node in nodes),
+        output_dir=str(folder / "out" / key),
+        log_dir=str(folder / "log" / key),
+    )
+
+
+def wait_for(what: Callable[[], _T | None], deadline_s: float = DEADLINE_S) -> _T:
+    """The first true answer."""
+    until_s = time.monotonic() + deadline_s
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < until_s, f"not within {deadline_s:g} s; the last answer was {answer!r}"
+        time.sleep(0.02)
+
+
+def view_of(engine: Engine, key: str, number: int) -> AttemptView | None:
+    views = engine.observe().attempts
+    return next((view for view in views if (view.key, view.number) == (key, number)), None)
+
+
+def wait_phase(engine: Engine, key: str, number: int, *phases: Phase) -> AttemptView:
+    """The attempt as soon as it is in one of the phases; an unexpected end fails at once."""
+
+    def reached() -> AttemptView | None:
+        view = view_of(engine, key, number)
+        if view is not None and view.phase is Phase.ENDED and Phase.ENDED not in phases:
+            raise AssertionError(f"it ended: {view}")
+        return view if view is not None and view.phase in phases else None
+
+    return wait_for(reached)
+
+
+def wait_nodes(engine: Engine, *names: str) -> Observation:
+    """Once all of them are there and alive."""
+
+    def all_there() -> Observation | None:
+        seen = engine.observe()
+        return seen if set(names) <= {node.name for node in seen.nodes if node.alive} else None
+
+    return wait_for(all_there)
+
+
+def pids_of(view: AttemptView) -> list[int]:
+    return [worker.pid for worker in view.workers if worker.pid is not None]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def supervisor_of(pid: int) -> psutil.Process:
+    """The process of the actor that watches over a worker: its shim's parent."""
+    shim = psutil.Process(pid).parent()
+    assert shim is not None
+    supervisor = shim.parent()
+    assert supervisor is not None
+    return supervisor
+
+
+def keepers(handle: ClusterHandle) -> list[psutil.Process]:
+    """Processes that hold the nodes of that cluster."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "suanli.engine.ray.keeper" in (process.info["cmdline"] or [])
+        and any(handle.state_dir in word for word in process.info["cmdline"])
+    ]
+
+
+def step_of(progress: Progress | None) -> int:
+    return progress.step if progress else 0
