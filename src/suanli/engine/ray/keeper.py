@@ -4,9 +4,12 @@ Ray's own command does the same, but moves a loopback cluster to an outside addr
 drivers; so this calls what that command calls.
 """
 
+import fcntl
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -40,29 +43,30 @@ def main(host: Host) -> NoReturn:
     from ray._private.parameter import RayParams
     from ray.util import get_node_ip_address
 
-    node = Node(
-        RayParams(
-            gcs_address=host.join or None,
-            node_ip_address=host.host or get_node_ip_address(host.join),
-            node_name=host.name,
-            num_cpus=host.cpus,
-            num_gpus=host.gpus,
-            memory=host.memory_bytes,
-            labels=host.labels,
-            temp_dir=host.temp_dir,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            dashboard_host="127.0.0.1",
-            dashboard_agent_listen_port=0,
-            include_log_monitor=cast(Any, False),
-            no_monitor=True,
-            min_worker_port=0,
-            max_worker_port=0,
-        ),
-        head=not host.join,
-        shutdown_at_exit=False,
-        spawn_reaper=True,
-    )
+    with _alone(Path(host.temp_dir)):
+        node = Node(
+            RayParams(
+                gcs_address=host.join or None,
+                node_ip_address=host.host or get_node_ip_address(host.join),
+                node_name=host.name,
+                num_cpus=host.cpus,
+                num_gpus=host.gpus,
+                memory=host.memory_bytes,
+                labels=host.labels,
+                temp_dir=host.temp_dir,
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                dashboard_host="127.0.0.1",
+                dashboard_agent_listen_port=0,
+                include_log_monitor=cast(Any, False),
+                no_monitor=True,
+                min_worker_port=0,
+                max_worker_port=0,
+            ),
+            head=not host.join,
+            shutdown_at_exit=False,
+            spawn_reaper=True,
+        )
 
     address = str(node.address)
     draft = Path(host.ready_file + ".draft")
@@ -74,6 +78,14 @@ def main(host: Host) -> NoReturn:
         time.sleep(WATCH_EVERY_S)
     node.kill_all_processes(check_alive=False, allow_graceful=False)
     os._exit(1)
+
+
+@contextmanager
+def _alone(temp_dir: Path) -> Iterator[None]:
+    """Ray looks for free socket names in the folder and then takes them: two nodes at once would take the same."""
+    with (temp_dir / "starting").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _make_hub(address: str) -> None:

@@ -1,0 +1,57 @@
+"""A job that counts to `SUANLI_TEST_STEPS`, checkpoints every step, and tells if another copy of it is alive.
+
+It holds an exclusive lock on its output folder for life: a second live copy cannot get it and leaves a mark.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import suanli
+
+
+def main() -> int:
+    folder = Path(os.environ["SUANLI_OUTPUT_DIR"])
+    rank = os.environ["RANK"]
+    attempt = os.environ["SUANLI_ATTEMPT"]
+    lock = (folder / f"lock-{rank}").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        (folder / f"overlap-{rank}-{attempt}").touch()
+        return 9
+    total, pace_s = int(os.environ["SUANLI_TEST_STEPS"]), float(os.environ.get("SUANLI_TEST_PACE_S", "0.1"))
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    latest = suanli.latest_checkpoint(folder / rank)
+    step = json.loads((latest / "state.json").read_text())["step"] if latest else 0
+    with (folder / f"steps-{rank}").open("a") as log:
+        while step < total:
+            time.sleep(pace_s)
+            step += 1
+            state = {"step": step, "attempt": int(attempt)}
+            suanli.commit_checkpoint(
+                folder / rank, step, lambda draft, state=state: _save(draft, state)
+            )
+            print(f"{attempt} {step}", file=log, flush=True)
+            suanli.progress(step, total)
+            if stopping:
+                return 143
+    return 0
+
+
+def _save(draft: Path, state: dict[str, int]) -> None:
+    (draft / "state.json").write_text(json.dumps(state))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
