@@ -1,7 +1,7 @@
 """The one place where adapters meet: from settings to a controller with all that lies outside of it."""
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
@@ -13,6 +13,7 @@ from suanli.control.controller import Controller, Ports
 from suanli.control.declare import declare
 from suanli.control.home import Home
 from suanli.control.journal import Journal
+from suanli.control.machines import EMBEDDED, machines
 from suanli.control.requests import choose_policy, kept_rules
 from suanli.control.snapshot import Snapshot
 from suanli.control.watch import Watch
@@ -20,9 +21,6 @@ from suanli.domain.alerts import AlertRule
 from suanli.domain.errors import UsageError
 from suanli.domain.fleet import Node
 from suanli.policies.registry import parse
-from suanli.ports.clock import Clock
-from suanli.ports.engine import Engine, Nodes
-from suanli.ports.fake_engine import FakeEngine, FakeNodes
 from suanli.ports.notifier import Notifier
 from suanli.ports.store import Store
 from suanli.spec import Source
@@ -35,7 +33,6 @@ from suanli.telemetry.notify import FanOut, LogNotifier, WebhookNotifier
 from suanli.telemetry.webhook import Webhook
 
 DEFAULT_PORT = 8100
-EMBEDDED, FAKE = "embedded", "fake"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,14 +57,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     hosts: tuple[str, ...] = ()
-
-
-class Machines(msgspec.Struct, frozen=True):
-    """Where work runs. `end` stops the cluster itself where it was started for this controller."""
-
-    engine: Engine
-    nodes: Nodes | None
-    end: Callable[[], None]
 
 
 class Running:
@@ -111,16 +100,16 @@ def build(settings: Settings, home: Home) -> Iterator[Running]:
         closing.callback(store.close)
         telemetry = History()
         watch = _watch(settings, store, telemetry, closing)
-        machines = _machines(settings, home, clock)
-        closing.callback(machines.engine.close)
-        ports = Ports(store, machines.engine, clock, telemetry, machines.nodes)
+        here = machines(settings.engine, home, clock, settings.fake_nodes)
+        closing.callback(here.engine.close)
+        ports = Ports(store, here.engine, clock, telemetry, here.nodes)
         holder = f"{socket.gethostname()}:{home.path}"
         controller = Controller(ports, holder=holder, home=home.path, watch=watch)
         if policy:
             choose_policy(controller, policy, actor="up")
         yield Running(settings, home, controller, holder)
         if not settings.detach:
-            machines.end()
+            here.end()
 
 
 def _watch(settings: Settings, store: Store, telemetry: History, closing: ExitStack) -> Watch:
@@ -141,10 +130,3 @@ def _rules_of(file: Path) -> Sequence[AlertRule]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The alert rules {file} cannot be read: {error}.", code="SL-ALERTS-FILE") from error
     return declare([Source(str(file), text)], now_s=0.0).asked.alerts
-
-
-def _machines(settings: Settings, home: Home, clock: Clock) -> Machines:
-    if settings.engine == FAKE:
-        engine = FakeEngine(clock, settings.fake_nodes)
-        return Machines(engine, FakeNodes(engine, clock), lambda: None)
-    raise UsageError(f"There is no engine {settings.engine!r} yet.")
