@@ -1,0 +1,1 @@
+"""`suanli tour`: the quickstart's workloads on this machine, from nothing to a served model, told as it happens."""
