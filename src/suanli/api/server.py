@@ -1,5 +1,6 @@
 """The server process: the API in the main thread, the loop in another, signals for both."""
 
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def serve(settings: Settings, *, logs_to: TextIO | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until there is something to stop with grace
     with claim(settings.home) as home, listening(settings) as listener:
         configure_logs(home.log, terminal=logs_to)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it greets with a dozen lines
         with build(settings, home) as running:
             server = _Server(running)
             url = url_of(settings, listener)

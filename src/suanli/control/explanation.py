@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from suanli.control.controller import Controller
-from suanli.control.journal import Journal, Line
+from suanli.control.journal import LINES_KEPT, Journal, Line
 from suanli.control.requests import records_of
 from suanli.control.snapshot import Snapshot, held, take
 from suanli.control.views import ran_s, reason_of
@@ -59,30 +59,33 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[Line, ...] = ()
 
 
-def explain(
-    controller: Controller, journal: Journal, name: str, *, level: int = 1
-) -> tuple[Explanation, ...]:
-    """Each record of a name or key. Raises NotFound.
+LINES_AT_LEVEL = (0, 10, LINES_KEPT)
+"""How much of what happened is told."""
 
-    Level 0 says the dominant reason, 1 also what would make it run and why it is where it is, 2 also what happened.
+
+def explain(
+    controller: Controller, journal: Journal, name: str, *, level: int = 0
+) -> tuple[Explanation, ...]:
+    """Each record of a name or key; `level` 1 or 2 adds its latest events. Raises NotFound.
+
     Trying changes costs up to 24 steps on a copy, outside of the mutex; replicas alike are tried once.
     """
     with held(controller):
         records = records_of(controller, name)
         snapshot = take(controller)
-        trial = _Trial(controller.state.copy(), controller.memory) if level else None
-    past = controller.ports.store.decisions(DECISIONS_READ) if level else ()
+        trial = _Trial(controller.state.copy(), controller.memory)
+    past = controller.ports.store.decisions(DECISIONS_READ)
     tried: dict[Status, tuple[Relaxation, ...]] = {}
     answers: list[Explanation] = []
     for record in records:
-        if trial is not None and record.status not in tried:
+        if record.status not in tried:
             tried[record.status] = trial.would_run_if(record, snapshot)
         answers.append(
             msgspec.structs.replace(
                 _standing(record, snapshot),
-                would_run_if=tried.get(record.status, ()),
-                here_because=_because(record, past) if level else None,
-                history=journal.lines(record.key) if level > 1 else (),
+                would_run_if=tried[record.status],
+                here_because=_because(record, past),
+                history=journal.lines(record.key, LINES_AT_LEVEL[level]),
             )
         )
     return tuple(answers)

@@ -50,11 +50,11 @@ class Journal:
                     self._fold(entry)
                 self._seq = entries[-1].seq
 
-    def lines(self, key: str) -> tuple[Line, ...]:
+    def lines(self, key: str, latest: int = LINES_KEPT) -> tuple[Line, ...]:
         """The latest events of a workload, oldest first."""
         with self._lock:
             life = self._lives.get(key)
-            return tuple(life.lines) if life else ()
+            return tuple(life.lines)[max(0, len(life.lines) - latest) :] if life else ()
 
     def nodes(self, key: str) -> tuple[str, ...]:
         """Where its latest attempt ran or runs."""

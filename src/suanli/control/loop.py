@@ -5,10 +5,11 @@ import structlog
 from suanli.control.wiring import Running
 from suanli.telemetry.history import History
 
-CYCLE_MARGIN_S = 15.0
+MARGIN_S = 15.0
 """Beyond the longest grace, for the engine to make sure that what it killed is dead."""
 
 WIND_DOWN_TICK_S = 0.1
+NAMED_MAX = 20
 
 log = structlog.get_logger("suanli.control")
 
@@ -44,12 +45,11 @@ def wind_down(running: Running) -> None:
     if not controller.epoch:
         return
     controller.winds_down = True
-    live = controller.state.live
-    log.info("stopping", workloads=sorted(live)[:20], count=len(live))
-    grace_s = max((record.workload.grace_s for record in live.values()), default=0.0)
-    ends_s = clock.now_s() + grace_s + CYCLE_MARGIN_S
-    while live and clock.now_s() < ends_s and not running.at_once.is_set():
+    live = sorted(controller.state.live.values(), key=lambda record: record.key)
+    log.info("stopping", workloads=[record.key for record in live[:NAMED_MAX]], count=len(live))
+    ends_s = clock.now_s() + max((record.workload.grace_s for record in live), default=0.0) + MARGIN_S
+    while controller.state.live and clock.now_s() < ends_s and not running.at_once.is_set():
         cycle(running)
         clock.wait(WIND_DOWN_TICK_S)
-    if live:
-        log.warning("not everything has ended", workloads=sorted(live)[:20], count=len(live))
+    if left := sorted(controller.state.live):
+        log.warning("not everything has ended", workloads=left[:NAMED_MAX], count=len(left))

@@ -1,5 +1,6 @@
 """The engine of a controller, by what the settings call it, and the probe that measures its nodes."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -42,7 +43,13 @@ def machines(name: str, home: Home, clock: Clock, fake_nodes: Sequence[Node]) ->
 
 def probe(node: str) -> tuple[Node, NodeSample]:
     """What the machine that this runs on has, and how busy it is."""
-    return discover(node, catalogue_name), sample_node(node)
+    return _machine(node), sample_node(node)
+
+
+@functools.cache
+def _machine(name: str) -> Node:
+    """Looked at once: free disk changes with every look, and with it every plan that was shown would go stale."""
+    return discover(name, catalogue_name)
 
 
 def catalogue_name(product: str) -> str:

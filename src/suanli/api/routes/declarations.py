@@ -11,6 +11,7 @@ from suanli.api.answers import answer, returns
 from suanli.api.request import Actor, Here
 from suanli.control import requests
 from suanli.control.declare import Declared, declare
+from suanli.control.once import once
 from suanli.control.planning import Plan
 from suanli.control.requests import Applied
 from suanli.control.snapshot import held
@@ -85,16 +86,24 @@ def apply(
     idempotency_key: Annotated[str, Header(max_length=200)] = "",
 ) -> Response:
     key = f"{actor}:{idempotency_key}" if idempotency_key else ""
+    store, now_s = here.controller.ports.store, here.controller.ports.clock.now_s()
+    sent = applying.model_dump_json().encode()
     with held(here.controller):
-        if applying.plan_id:
-            done = requests.apply_plan(here.controller, applying.plan_id, actor=actor, idempotency_key=key)
-            return answer(AppliedAnswer(**msgspec.structs.asdict(done)))
-        policy = parse(applying.policy).name if applying.policy else ""
-        declared = _declared(here, applying)
-        done = requests.apply(here.controller, declared.asked, actor=actor, idempotency_key=key)
-        if policy:
-            requests.choose_policy(here.controller, policy, actor=actor)
-    return answer(AppliedAnswer(**msgspec.structs.asdict(done), warnings=declared.warnings))
+        return answer(
+            once(store, key, sent, now_s, AppliedAnswer, lambda: _applied(here, applying, actor, key))
+        )
+
+
+def _applied(here: Running, applying: Applying, actor: str, key: str) -> AppliedAnswer:
+    if applying.plan_id:
+        done = requests.apply_plan(here.controller, applying.plan_id, actor=actor, idempotency_key=key)
+        return AppliedAnswer(**msgspec.structs.asdict(done))
+    policy = parse(applying.policy).name if applying.policy else ""
+    declared = _declared(here, applying)
+    done = requests.apply(here.controller, declared.asked, actor=actor, idempotency_key=key)
+    if policy:
+        requests.choose_policy(here.controller, policy, actor=actor)
+    return AppliedAnswer(**msgspec.structs.asdict(done), warnings=declared.warnings)
 
 
 def _declared(here: Running, asking: Asking) -> Declared:

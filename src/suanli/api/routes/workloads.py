@@ -92,7 +92,7 @@ def act(name: Name, verb: Verb, here: Here, actor: Actor) -> Response:
 def explained(
     name: Name,
     here: Here,
-    level: Annotated[int, Query(ge=0, le=2, description="1: also the latest events, 2: all of them.")] = 0,
+    level: Annotated[int, Query(ge=0, le=2, description="1: also the latest events, 2: more of them.")] = 0,
 ) -> Response:
     here.journal.catch_up()
     return answer(Explanations(explanations=explain(here.controller, here.journal, name, level=level)))
