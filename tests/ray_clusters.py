@@ -1,5 +1,6 @@
 """Real Ray clusters for tests, each in a folder that goes with its test, and how to look at what runs there."""
 
+import json
 import shutil
 import tempfile
 import time
@@ -16,7 +17,7 @@ from suanli.domain.record import Placement
 from suanli.domain.resources import Share
 from suanli.domain.workload import Kind, Workload
 from suanli.engine.messages import Timing
-from suanli.engine.ray.cluster import ClusterHandle, start_or_adopt, stop
+from suanli.engine.ray.cluster import LOOPBACK, ClusterHandle, start_or_adopt, stop
 from suanli.engine.ray.engine import RayEngine
 from suanli.ports.engine import Engine
 
@@ -29,10 +30,10 @@ _T = TypeVar("_T")
 
 
 @contextmanager
-def embedded(head: Node = HEAD) -> Iterator[ClusterHandle]:
+def embedded(head: Node = HEAD, host: str = LOOPBACK) -> Iterator[ClusterHandle]:
     """A cluster of this test's own, gone with all that runs there when the test is over."""
     folder = Path(tempfile.mkdtemp(prefix="suanli-test-"))
-    handle = start_or_adopt(folder, head)
+    handle = start_or_adopt(folder, head, host=host)
     try:
         yield handle
     finally:
@@ -141,3 +142,23 @@ def keepers(handle: ClusterHandle) -> list[psutil.Process]:
 
 def step_of(progress: Progress | None) -> int:
     return progress.step if progress else 0
+
+
+def node_of(pid: int) -> str:
+    """The name of the Ray node that a worker truly runs on, by the processes above it."""
+    for ancestor in psutil.Process(pid).parents():
+        words = ancestor.cmdline()
+        if "suanli.engine.ray.keeper" in words:
+            return json.loads(words[-1])["name"]
+    raise AssertionError(f"process {pid} belongs to no node")
+
+
+def kill_raylet(handle: ClusterHandle, name: str) -> None:
+    """The daemon of that node, and nothing else of it."""
+    for keeper in keepers(handle):
+        if json.loads(keeper.cmdline()[-1])["name"] == name:
+            raylets = [child for child in keeper.children() if child.name() == "raylet"]
+            assert len(raylets) == 1
+            raylets[0].kill()
+            return
+    raise AssertionError(f"there is no node {name}")

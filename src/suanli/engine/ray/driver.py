@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 import ray
+from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -30,8 +31,17 @@ CONNECTED = 0
 
 def main(connection: Connection) -> None:
     answers = _Answers()
-    ray.init(address=connection.address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-    desk = _Desk(connection.settings)
+    try:
+        GcsClient(
+            address=connection.address
+        )  # says at once that a token is wrong; what follows would go on trying
+        ray.init(
+            address=connection.address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False
+        )
+        desk = _Desk(connection.settings)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the controller is told, and this process is over
+        answers.give(Answer(id=CONNECTED, error=_sentence(error)))
+        os._exit(1)
     answers.give(Answer(id=CONNECTED))
     with ThreadPoolExecutor(THREADS) as pool:
         for line in sys.stdin.buffer:
@@ -91,8 +101,13 @@ def _serve(desk: _Desk, answers: _Answers, request: Request) -> None:
     try:
         answer = Answer(id=request.id, body=msgspec.Raw(desk.do(request.verb, bytes(request.body))))
     except (RayError, GetTimeoutError, ValueError, OSError) as error:
-        answer = Answer(id=request.id, error=f"{type(error).__name__}: {error}".splitlines()[0])
+        answer = Answer(id=request.id, error=_sentence(error))
     answers.give(answer)
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of it: Ray's messages are essays."""
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
 
 
 def _read_chunk(path: str, offset: int) -> bytes:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from suanli.domain.errors import Unavailable
 from suanli.domain.fleet import Node
 from suanli.domain.observation import Launch, NodeSample, Observation
 from suanli.domain.workload import EndCause
@@ -35,7 +36,11 @@ class RayEngine:
         env = environment(token_path=handle.token_path, loopback=handle.is_loopback)
         log = Path(handle.state_dir) / "driver.log" if handle.state_dir else None
         self._link = Link(connection, env, log)
-        self._link.wait_connected(CONNECT_TIMEOUT_S)
+        try:
+            self._link.wait_connected(CONNECT_TIMEOUT_S)
+        except Unavailable:
+            self._link.close()
+            raise
 
     def observe(self) -> Observation:
         return msgspec.json.decode(self._link.ask("observe"), type=Observation)

@@ -26,7 +26,7 @@ from suanli.engine.ray.requests import AttemptName, LogPlace, LogRequest, Measur
 
 TICK_S = 0.1
 NODES_EVERY_S = 0.4
-SWEEP_EVERY_S = 10.0
+SWEEP_EVERY_S = 5.0
 SAMPLE_STALE_S = 15.0
 
 log = logging.getLogger("suanli.hub")

@@ -13,6 +13,7 @@ from typing import IO
 import msgspec
 
 from suanli.domain.errors import Unavailable
+from suanli.engine.ray.cluster import require_reachable
 from suanli.engine.ray.requests import Answer, Connection, Request
 
 ANSWER_TIMEOUT_S = 8.0
@@ -35,12 +36,15 @@ class Link:
         self._timeouts = 0
         self._connected = threading.Event()
         self._closed = threading.Event()
-        self._problem = "it is being connected to"
+        self._tried: Future[None] = Future()
+        self._problem, self._cause = "is still being connected to", ""
         threading.Thread(target=self._keep, name="ray-link", daemon=True).start()
 
     def wait_connected(self, timeout_s: float) -> None:
-        """Raises Unavailable where that takes longer."""
-        if not self._connected.wait(timeout_s):
+        """Raises Unavailable where the first try fails, or takes longer."""
+        with contextlib.suppress(FutureTimeoutError):
+            self._tried.result(timeout_s)
+        if not self._connected.is_set():
             raise self._unavailable()
 
     def ask(self, verb: str, body: bytes = b"null") -> bytes:
@@ -70,12 +74,15 @@ class Link:
                 self._driver.kill()
 
     def _keep(self) -> None:
+        """Asking the network first, since a driver costs a second of CPU."""
         while not self._closed.is_set():
             try:
+                require_reachable(self._connection.address)
                 with self._open() as driver:
                     self._listen(driver)
-            except OSError as error:
-                self._problem = str(error)
+            except (Unavailable, OSError) as error:
+                self._problem, self._cause = "does not answer", str(error)
+            self._try_over()
             self._closed.wait(RETRY_EVERY_S)
 
     def _open(self) -> subprocess.Popen[bytes]:
@@ -103,13 +110,18 @@ class Link:
         assert driver.stdout is not None
         for line in driver.stdout:
             answer = msgspec.json.decode(line, type=Answer)
-            if answer.id == CONNECTED:
-                self._connected.set()
-            else:
+            if answer.id != CONNECTED:
                 self._settle(answer)
+            elif answer.error:
+                refused = answer.error.startswith("AuthenticationError")
+                self._problem = "refuses the token" if refused else "does not answer"
+                self._cause = answer.error
+            else:
+                self._problem, self._cause = "has been lost", ""
+                self._connected.set()
+                self._try_over()
         with self._lock:
             self._connected.clear()
-            self._problem = "the connection to it was lost"
             waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             future.set_exception(self._unavailable())
@@ -132,10 +144,21 @@ class Link:
                 self._timeouts = 0
                 self._driver.kill()
 
-    def _unavailable(self, problem: str = "") -> Unavailable:
+    def _try_over(self) -> None:
+        if not self._tried.done():
+            self._tried.set_result(None)
+
+    def _unavailable(self, cause: str = "") -> Unavailable:
+        """`cause` is what came back for one question; without it, what is known of the connection."""
+        problem = "does not answer" if cause else self._problem
+        refused = "refuses" in problem
         return Unavailable(
-            f"The Ray cluster at {self._connection.address} cannot be used: {problem or self._problem}.",
-            remedy="What runs there goes on; Suanli tries again by itself.",
-            evidence={"address": self._connection.address},
-            code="SL-RAY",
+            f"The Ray cluster at {self._connection.address} {problem}.",
+            remedy=(
+                "Give the file of its token; RAY_AUTH_TOKEN_PATH names one."
+                if refused
+                else "What runs there goes on; Suanli tries again by itself."
+            ),
+            evidence={"address": self._connection.address, "cause": cause or self._cause},
+            code="SL-RAY-TOKEN" if refused else "SL-RAY-UNREACHABLE",
         )
