@@ -20,7 +20,7 @@ def launch_of(record: Record, world: World, home: Path) -> Launch:
         workload=record.workload,
         placements=record.attempt.placements,
         output_dir=str(output_dir(home, record)),
-        log_dir=str(home / "logs" / folder_of(record)),
+        log_dir=str(log_dir(home, record)),
         model_dir=str(output_dir(home, model)) if model else "",
     )
 
@@ -28,6 +28,11 @@ def launch_of(record: Record, world: World, home: Path) -> Launch:
 def output_dir(home: Path, record: Record) -> Path:
     """Shared by all attempts of one submission, so that a later one finds the checkpoints of an earlier one."""
     return home / "outputs" / folder_of(record)
+
+
+def log_dir(home: Path, record: Record) -> Path:
+    """What its workers wrote, on the node where each of them ran."""
+    return home / "logs" / folder_of(record)
 
 
 def folder_of(record: Record) -> str:

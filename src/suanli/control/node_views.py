@@ -32,7 +32,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """`declared` is the fleet's word, `effective` what decisions count with: never more than was found.
 
     `state` is ready, down, cordoned, draining, `not seen yet`, or `not in the fleet` for one that only the engine
-    knows. `load` are fractions of the whole node, measured over the last half minute. Prices are US dollars.
+    knows. `load` are means over the last half minute, of what `docs/reference/metrics.md` names. Prices are US dollars.
     """
 
     name: str

@@ -5,9 +5,12 @@ import codecs
 import msgspec
 
 from suanli.control.controller import Controller
+from suanli.control.home import Home
+from suanli.control.launch import log_dir
 from suanli.control.requests import records_of
 from suanli.control.snapshot import held
 from suanli.domain.record import Record
+from suanli.engine import worker_log
 
 
 class LogText(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +26,13 @@ class LogText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_log(
-    controller: Controller, name: str, *, attempt: int | None = None, rank: int = 0, offset: int = 0
+    controller: Controller,
+    home: Home,
+    name: str,
+    *,
+    attempt: int | None = None,
+    rank: int = 0,
+    offset: int = 0,
 ) -> LogText:
     """The next piece from `offset`, by default of the latest attempt. Raises NotFound, Unavailable.
 
@@ -36,6 +45,12 @@ def read_log(
         return LogText(text="", next_offset=offset, attempt=attempt, ended=record.status.is_final)
     ended = _has_ended(record, number)
     data = controller.ports.engine.read_log(record.key, number, rank, offset)
+    if (
+        not data
+    ):  # the engine forgets an attempt soon after its end; what it wrote on this machine is still here
+        data = worker_log.read_chunk(
+            worker_log.path_of(str(log_dir(home.path, record)), number, rank), offset
+        )
     text, used = decoded(data, final=ended)
     return LogText(text=text, next_offset=offset + used, attempt=number, ended=ended)
 

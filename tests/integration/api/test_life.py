@@ -2,6 +2,8 @@
 
 import pytest
 
+from suanli.control.launch import log_dir
+
 TRAIN = """
 kind: train
 name: gpt
@@ -196,6 +198,16 @@ def test_logs_come_in_pieces_that_never_cut_a_character(house):
     house.cycle(10)
     last = house.api.get("/v1/logs/digits?offset=3").json()
     assert (last["text"], last["next_offset"], last["ended"]) == ("\ufffd", 4, True)
+
+
+def test_a_log_is_still_read_when_the_engine_has_forgotten_the_attempt(house):
+    house.apply(SHORT)
+    house.cycle(10)
+    folder = log_dir(house.running.home.path, house.store.world().records["digits"])
+    folder.mkdir()
+    (folder / "1-0.log").write_text("accuracy 0.97\n")
+    piece = house.api.get("/v1/logs/digits").json()
+    assert (piece["text"], piece["ended"]) == ("accuracy 0.97\n", True)
 
 
 def test_the_log_of_events_is_read_in_pages_without_what_env_holds(house):

@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from suanli.api.door import listening, refuse_open_door
@@ -19,6 +20,7 @@ from suanli.control.controller import LEASE_S
 from suanli.control.home import Home, claim, running_server
 from suanli.control.wiring import Settings
 from suanli.domain.errors import Conflict, Unavailable, UsageError
+from suanli.store import SqlStore
 
 UP = Path(__file__).with_name("up.py")
 LONG = "kind: train\nname: gpt\nrun: sleep 600\nduration: 600s\ncheckpoint: {every: 1s}\ngrace: 5s\n"
@@ -34,6 +36,13 @@ def until(holds: Callable[[], Any], within_s: float = 20.0) -> Any:
     raise AssertionError(f"not within {within_s} s: {holds}")
 
 
+def environment_of(process: psutil.Process) -> str:
+    try:
+        return str(process.environ())
+    except psutil.Error:
+        return ""
+
+
 class Server:
     """A running process."""
 
@@ -44,11 +53,11 @@ class Server:
         self.process = subprocess.Popen(argv, stderr=self.stderr, stdout=subprocess.PIPE)
 
     def wait_until_ready(self) -> "Server":
-        noted = until(lambda: self._noted() or self.process.poll() is not None)
+        noted = until(lambda: self._noted() or self.process.poll() is not None, 60)
         assert self.process.poll() is None, self.said()
         token = (self.home / "token").read_text().strip()
         self.api = httpx.Client(base_url=noted["url"], headers={"Authorization": f"Bearer {token}"})
-        until(lambda: self.api.get("/readyz").status_code == 200)
+        until(lambda: self.api.get("/readyz").status_code == 200, 60)
         return self
 
     def workload(self, name: str) -> Any:
@@ -186,3 +195,21 @@ def test_tls_needs_a_certificate_and_its_key_that_are_there(tmp_path: Path):
 def test_an_address_of_another_machine_cannot_be_listened_at(tmp_path: Path):
     with pytest.raises(UsageError, match="cannot listen"), listening(Settings(host="203.0.113.1", port=0)):
         pass
+
+
+def test_on_ray_from_a_first_start_to_an_end_that_leaves_nothing_behind(start: Start):
+    server = start("0", "embedded").wait_until_ready()
+    assert [node["name"] for node in server.api.get("/v1/nodes").json()["nodes"]] == ["local"]
+    server.apply(
+        "kind: job\nname: hello\nrun: [sh, -c, echo 你好]\nworkdir: /tmp\n---\n" + LONG + "workdir: /tmp\n"
+    )
+    until(lambda: server.workload("hello")["status"] == "succeeded", 60)
+    until(lambda: server.workload("gpt")["status"] == "running", 60)
+    assert server.api.get("/v1/logs/hello").json()["text"] == "你好\n"
+    ours = [p for p in psutil.process_iter() if str(server.home / "ray") in environment_of(p)]
+    assert len(ours) > 5
+    assert server.end(signal.SIGTERM) == 0
+    until(lambda: not any(process.is_running() for process in ours))
+    store = SqlStore(f"sqlite:///{server.home / 'suanli.db'}")
+    assert store.world().records["gpt"].status.value == "waiting"
+    store.close()

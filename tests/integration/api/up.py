@@ -1,4 +1,4 @@
-"""A server process for tests, on machines that exist in memory: `python up.py HOME PORT [broken]`."""
+"""A server process for tests, by default on machines that exist in memory: `up.py HOME PORT [broken] [embedded]`."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from suanli.api.server import serve
 from suanli.control.controller import Controller
-from suanli.control.machines import FAKE
+from suanli.control.machines import EMBEDDED, FAKE
 from suanli.control.wiring import Settings
 from suanli.domain.errors import SuanliError
 from suanli.domain.fleet import Node
@@ -23,7 +23,7 @@ if __name__ == "__main__":
     settings = Settings(
         home=Path(home),
         port=int(port),
-        engine=FAKE,
+        engine=EMBEDDED if EMBEDDED in rest else FAKE,
         fake_nodes=(Node(name="n0", cpus=4, memory_bytes=2**34),),
         tick_s=0.05,
     )

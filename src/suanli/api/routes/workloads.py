@@ -106,4 +106,4 @@ def logs(
     rank: Annotated[int, Query(ge=0, le=2**20)] = 0,
     offset: Annotated[int, Query(ge=0, le=2**62, description="In bytes.")] = 0,
 ) -> Response:
-    return answer(read_log(here.controller, key, attempt=attempt, rank=rank, offset=offset))
+    return answer(read_log(here.controller, here.home, key, attempt=attempt, rank=rank, offset=offset))
