@@ -117,8 +117,8 @@ def _ended(record: Record, event: ev.Ended, at_s: float) -> Record:
     )
     status = _status_after(ended, event.cause)
     if status is Status.WAITING:
-        delay_s = record.workload.retry.delay_s if failed else 0.0
-        return _with(ended, status=status, waiting_since_s=at_s, not_before_s=at_s + delay_s)
+        not_before_s = at_s + record.workload.retry.delay_s if failed else 0.0
+        return _with(ended, status=status, waiting_since_s=at_s, not_before_s=not_before_s)
     return _with(ended, status=status, ended_s=at_s)
 
 

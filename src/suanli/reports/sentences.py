@@ -88,7 +88,7 @@ def _resources_busy(resource: str, e: Evidence) -> str:
     where = f" on each of {e['nodes']} nodes" if e["nodes"] > 1 else ""
     held = ", ".join(e.get("held_by", ()))
     return (
-        f"needs {amount(resource, e['asked'])}{where}; {amount(resource, e['largest_free'])} is free on the best node"
+        f"needs {amount(resource, e['asked'])}{where}; the best node has {amount(resource, e['largest_free'])} free"
         + (f" (held by {held})" if held else "")
     )
 
