@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from suanli import __version__
 from suanli.api import answers, problems
+from suanli.api.door import own_names
 from suanli.api.guard import Guard
 from suanli.api.routes import declarations, nodes, server, watching, workloads
 from suanli.control.wiring import Running
@@ -27,8 +28,7 @@ def create_app(running: Running, *, monotonic: Callable[[], float] = time.monoto
     app.state.running = running
     for subject in SUBJECTS:
         app.include_router(subject.router)
-    app.add_middleware(
-        Guard, store=running.controller.ports.store, hosts=running.settings.hosts, monotonic=monotonic
-    )
+    hosts = own_names(running.settings)
+    app.add_middleware(Guard, store=running.controller.ports.store, hosts=hosts, monotonic=monotonic)
     problems.install(app)
     return app

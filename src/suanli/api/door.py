@@ -63,6 +63,12 @@ def url_of(settings: Settings, listener: socket.socket) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def own_names(settings: Settings) -> frozenset[str]:
+    """What clients may call this server besides localhost, as the `Host` header spells it."""
+    named = {settings.host, *settings.hosts} - {"", "0.0.0.0", "::"}  # noqa: S104 - "all addresses" is no name
+    return frozenset(f"[{name}]" if ":" in name else name for name in named)
+
+
 def _addresses(settings: Settings) -> list[tuple[socket.AddressFamily, Any]]:
     try:
         found = socket.getaddrinfo(

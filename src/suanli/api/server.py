@@ -51,6 +51,7 @@ def serve(settings: Settings, *, logs_to: TextIO | None = None) -> None:
             url = url_of(settings, listener)
             _welcome(running, url)
             looping = _start_loop(running, server)
+            Thread(target=running.journal.catch_up, daemon=True).start()  # a long log takes seconds to read
             with server.signals_held(), _noted(home, url, listener.getsockname()):
                 server.run([listener])
             server.finish(looping)

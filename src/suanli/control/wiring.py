@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
+from urllib.parse import quote
 
 import msgspec
 
@@ -96,7 +97,7 @@ def build(settings: Settings, home: Home) -> Iterator[Running]:
     with ExitStack() as closing:
         policy = parse(settings.policy).name if settings.policy else ""
         clock = SystemClock()
-        store = SqlStore(f"sqlite:///{home.database}")
+        store = SqlStore(f"sqlite:///{quote(str(home.database))}")
         closing.callback(store.close)
         telemetry = History()
         watch = _watch(settings, store, telemetry, closing)

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from suanli.api.door import listening, refuse_open_door
+from suanli.api.door import listening, own_names, refuse_open_door
 from suanli.control.controller import LEASE_S
 from suanli.control.home import Home, claim, running_server
 from suanli.control.wiring import Settings
@@ -178,6 +178,12 @@ def test_an_address_that_others_reach_is_refused_without_tls(host: str):
     with pytest.raises(UsageError) as refused:
         refuse_open_door(Settings(host=host, port=0))
     assert (refused.value.code, refused.value.exit_code) == ("SL-BIND", 2)
+
+
+def test_a_server_answers_to_its_own_address_and_the_names_it_is_given():
+    settings = Settings(host="10.0.0.5", hosts=("gpu.lab", "fd00::7"))
+    assert own_names(settings) == {"10.0.0.5", "gpu.lab", "[fd00::7]"}
+    assert own_names(Settings(host="0.0.0.0")) == set()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
