@@ -28,6 +28,7 @@ from suanli.telemetry.logs import configure_logs
 LOCAL = "local"
 """Name of the token in the home folder, which this machine's command line uses."""
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CONNECTIONS_MAX = 512
 LAST_REQUESTS_S = 5
 STUCK_S = 10.0
@@ -42,17 +43,18 @@ def serve(settings: Settings, *, logs_to: TextIO | None = None) -> None:
     Raises what kept it from starting (UsageError, Conflict, Unavailable), and whatever ended the loop.
     """
     refuse_open_door(settings)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until there is something to stop with grace
-    with claim(settings.home) as home, listening(settings) as listener:
+    with _signals(), claim(settings.home) as home, listening(settings) as listener:
         configure_logs(home.log, terminal=logs_to)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it greets with a dozen lines
         with build(settings, home) as running:
             server = _Server(running)
+            for number in SIGNALS:
+                signal.signal(number, server.handle_exit)
             url = url_of(settings, listener)
             _welcome(running, url)
             looping = _start_loop(running, server)
             Thread(target=running.journal.catch_up, daemon=True).start()  # a long log takes seconds to read
-            with server.signals_held(), _noted(home, url, listener.getsockname()):
+            with _noted(home, url, listener.getsockname()):
                 server.run([listener])
             server.finish(looping)
 
@@ -83,7 +85,7 @@ class _Server(uvicorn.Server):
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """uvicorn's hook for SIGINT and SIGTERM."""
+        """uvicorn's hook for SIGINT and SIGTERM; ours too, before and after it listens to them."""
         running = self._running
         if running.stop.is_set():
             running.at_once.set()
@@ -91,23 +93,23 @@ class _Server(uvicorn.Server):
         running.stop.set()
         running.controller.ports.clock.wake()
 
-    @contextmanager
-    def signals_held(self) -> Iterator[None]:
-        """The same for signals that come shortly before or after uvicorn listens to them."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        former = {number: signal.signal(number, self.handle_exit) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
-
     def finish(self, looping: Future[None]) -> None:
         """Wait for the loop, and raise what ended it. One that hangs is left behind where all shall end at once."""
         try:
             looping.result(STUCK_S if self._running.at_once.is_set() else None)
         except TimeoutError:
             log.warning("the loop does not come to an end; it is left behind")
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """While things are being started both signals break that off; at the end all is as it was."""
+    former = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _start_loop(running: Running, server: _Server) -> Future[None]:

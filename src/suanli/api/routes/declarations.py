@@ -1,5 +1,6 @@
 """`plan` and `apply`."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -72,8 +73,8 @@ class AppliedAnswer(Applied, frozen=True, kw_only=True):
 
 @router.post("/plan", responses=returns(PlanAnswer, "What would happen. Nothing has changed."))
 def plan(asking: Asking, here: Here) -> Response:
+    declared = _declared(here, asking)
     with held(here.controller):
-        declared = _declared(here, asking)
         shown = requests.make_plan(here.controller, declared.asked, policy=asking.policy)
     return answer(PlanAnswer(**msgspec.structs.asdict(shown), warnings=declared.warnings))
 
@@ -88,29 +89,40 @@ def apply(
     key = f"{actor}:{idempotency_key}" if idempotency_key else ""
     store, now_s = here.controller.ports.store, here.controller.ports.clock.now_s()
     sent = applying.model_dump_json().encode()
+    do = _planned(here, applying, actor, key) if applying.plan_id else _asked(here, applying, actor, key)
     with held(here.controller):
-        return answer(
-            once(store, key, sent, now_s, AppliedAnswer, lambda: _applied(here, applying, actor, key))
-        )
+        return answer(once(store, key, sent, now_s, AppliedAnswer, do))
 
 
-def _applied(here: Running, applying: Applying, actor: str, key: str) -> AppliedAnswer:
-    if applying.plan_id:
+def _planned(here: Running, applying: Applying, actor: str, key: str) -> Callable[[], AppliedAnswer]:
+    def do() -> AppliedAnswer:
         done = requests.apply_plan(here.controller, applying.plan_id, actor=actor, idempotency_key=key)
         return AppliedAnswer(**msgspec.structs.asdict(done))
+
+    return do
+
+
+def _asked(here: Running, applying: Applying, actor: str, key: str) -> Callable[[], AppliedAnswer]:
     policy = parse(applying.policy).name if applying.policy else ""
     declared = _declared(here, applying)
-    done = requests.apply(here.controller, declared.asked, actor=actor, idempotency_key=key)
-    if policy:
-        requests.choose_policy(here.controller, policy, actor=actor)
-    return AppliedAnswer(**msgspec.structs.asdict(done), warnings=declared.warnings)
+
+    def do() -> AppliedAnswer:
+        done = requests.apply(here.controller, declared.asked, actor=actor, idempotency_key=key)
+        if policy:
+            requests.choose_policy(here.controller, policy, actor=actor)
+        return AppliedAnswer(**msgspec.structs.asdict(done), warnings=declared.warnings)
+
+    return do
 
 
 def _declared(here: Running, asking: Asking) -> Declared:
+    """Read without the mutex: a megabyte of YAML must not keep the loop waiting."""
+    with held(here.controller):
+        known = {record.name for record in here.controller.world.records.values()}
     return declare(
         [Source(source.name, source.text, source.folder) for source in asking.sources],
         now_s=here.controller.ports.clock.now_s(),
         overrides=asking.overrides,
-        known={record.name for record in here.controller.world.records.values()},
+        known=known,
         accelerators=requests.kept_accelerators(here.controller.ports.store),
     )
