@@ -1,6 +1,7 @@
 """The server as a process: how it starts, what it refuses, how it ends, and what it leaves to the next one."""
 
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -50,7 +51,9 @@ class Server:
         self.home = home
         self.stderr = TemporaryFile("w+")  # noqa: SIM115 - as long as the process
         argv = [sys.executable, str(UP), str(home), *(arguments or ("0",))]
-        self.process = subprocess.Popen(argv, stderr=self.stderr, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            argv, stderr=self.stderr, stdout=subprocess.PIPE, start_new_session=True
+        )
 
     def wait_until_ready(self) -> "Server":
         noted = until(lambda: self._noted() or self.process.poll() is not None, 60)
@@ -69,6 +72,11 @@ class Server:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def interrupt(self) -> int:
+        """As Ctrl-C in a terminal does: the whole group is told."""
+        os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(30)
 
     def said(self) -> str:
@@ -214,7 +222,8 @@ def test_on_ray_from_a_first_start_to_an_end_that_leaves_nothing_behind(start: S
     assert server.api.get("/v1/logs/hello").json()["text"] == "你好\n"
     ours = [p for p in psutil.process_iter() if str(server.home / "ray") in environment_of(p)]
     assert len(ours) > 5
-    assert server.end(signal.SIGTERM) == 0
+    assert server.interrupt() == 0
+    assert "SL-" not in server.said()  # no trouble on the way
     until(lambda: not any(process.is_running() for process in ours))
     store = SqlStore(f"sqlite:///{server.home / 'suanli.db'}")
     assert store.world().records["gpt"].status.value == "waiting"

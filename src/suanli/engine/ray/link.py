@@ -97,7 +97,12 @@ class Link:
             if self._log is not None:
                 errors = stack.enter_context(self._log.open("wb"))
             driver = subprocess.Popen(
-                argv, env=self._env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+                argv,
+                env=self._env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # a Ctrl-C is meant for the controller, which still needs it to end work
             )
         with self._lock:
             self._driver = driver
