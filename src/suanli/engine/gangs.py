@@ -115,7 +115,7 @@ class Gangs:
         if gang.verdict is not None:
             superseded = report.number < self._highest[report.key]
             return Order(kill=superseded, stop_grace_s=gang.grace_s)
-        if member.went or not self._may_go(gang):
+        if report.state is not State.WAITING or not self._may_go(gang):
             return Order()
         member.went = True
         return Order(go=_rendezvous(gang))

@@ -35,7 +35,10 @@ def main(control: int, report: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     line, rest = _first_line(control)
     spec = json.loads(line)
-    pid, failure = _spawn(spec)
+    if boottime_s() >= spec["lease_s"]:
+        pid, failure = 0, {"exit": None, "cut_off": True}
+    else:
+        pid, failure = _spawn(spec)
     if failure:
         _remove_cgroups(spec["cgroups"])
         _tell(report, failure)
@@ -130,7 +133,7 @@ def _watch(tree: _Tree, control: int, lines: bytes, lease_s: float) -> None:
             lines += chunk
 
 
-def _spawn(spec: dict[str, Any]) -> tuple[int, dict[str, str] | None]:
+def _spawn(spec: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
     """Pid of the user's process, and what kept it from becoming what was asked."""
     error_read, error_write = os.pipe2(os.O_CLOEXEC)
     shim = os.getpid()

@@ -19,6 +19,7 @@ from suanli.engine.environment import Rendezvous, worker_environment
 from suanli.engine.health import HealthCheck
 from suanli.engine.messages import End, Order, Post, Report, State, Usage
 from suanli.engine.process import Exit, Program, WorkerProcess
+from suanli.engine.shim import boottime_s
 from suanli.engine.usage import UsageMeter
 
 PROGRESS_BYTES_MAX = 64 * 2**10
@@ -92,6 +93,8 @@ class Worker:
         return service.port or self._free_port
 
     def _start(self, rendezvous: Rendezvous, lease_until_s: float) -> None:
+        if boottime_s() >= lease_until_s:
+            return  # an order from long ago: the hub may have given up on this worker
         for holder in self._holders:
             holder.close()
         launch = self._post.launch

@@ -11,18 +11,10 @@ import msgspec
 
 from suanli.domain.errors import Unavailable
 from suanli.domain.fleet import Node
-from suanli.domain.observation import (
-    AttemptView,
-    Launch,
-    NodeSample,
-    NodeView,
-    Observation,
-    Phase,
-    Progress,
-    WorkerView,
-)
+from suanli.domain.observation import AttemptView, Launch, NodeSample, NodeView, Observation, Phase
 from suanli.domain.workload import EndCause, Kind
 from suanli.ports.clock import Clock
+from suanli.ports.fake_attempt import FakeAttempt
 
 LOG_CHUNK_BYTES = 64 * 1024
 
@@ -75,7 +67,7 @@ class FakeEngine:
         self._node_views: tuple[NodeView, ...] | None = None
         self._cpu_load: dict[str, float] = {}
         self._cpu_use: dict[str, float] = {}
-        self._live: dict[str, _Run] = {}
+        self._live: dict[str, FakeAttempt] = {}
         self._due_s = math.inf  # nothing ends before this instant
         self._ended: dict[tuple[str, int], AttemptView] = {}
         self._highest: dict[str, int] = {}
@@ -89,7 +81,10 @@ class FakeEngine:
         return Observation(
             incarnation=f"fake-{self._incarnation}",
             nodes=self._views_of_nodes(now_s),
-            attempts=(*self._ended.values(), *(self._view(run, now_s) for run in self._live.values())),
+            attempts=(
+                *self._ended.values(),
+                *(self._view(attempt, now_s) for attempt in self._live.values()),
+            ),
             samples=tuple(
                 self._sample(name, now_s) for name in self._cpu_load if self._is_alive(name, now_s)
             ),
@@ -114,23 +109,33 @@ class FakeEngine:
                 detail=f"no living node {missing[0]}",
             )
             return
-        begins_s = now_s + self._start_s
-        left_s = max(0.0, self._work_s(launch) - self._saved_s.get(key, 0.0))
-        self._live[key] = _Run(launch, begins_s, begins_s + left_s, self._saved_s.get(key, 0.0))
-        self._due_s = min(self._due_s, begins_s + left_s)
+        attempt = self._live[key] = FakeAttempt(
+            launch,
+            begins_s=now_s + self._start_s,
+            work_s=self._work_s(launch),
+            saved_s=self._saved_s.get(key, 0.0),
+            every_s=self._checkpoint_every_s or launch.workload.checkpoint_every_s,
+            ready_s=self._ready_s,
+        )
+        self._due_s = min(self._due_s, attempt.ends_s)
 
     def stop(self, key: str, number: int, cause: EndCause, grace_s: float) -> None:
         now_s = self._reach()
-        run = self._live.get(key)
-        if run is None or run.launch.number != number or run.stopped_s is not None or run.lost_s is not None:
+        attempt = self._live.get(key)
+        if (
+            attempt is None
+            or attempt.launch.number != number
+            or attempt.stopped_s is not None
+            or attempt.lost_s is not None
+        ):
             return
-        run.stopped_s, run.cause, run.exit_code = now_s, cause, None
-        if now_s < run.begins_s:
-            run.ends_s = now_s
+        attempt.stopped_s, attempt.cause, attempt.exit_code = now_s, cause, None
+        if now_s < attempt.begins_s:
+            attempt.ends_s = now_s
         else:
-            run.winds_down = self._wind_down_s <= grace_s
-            run.ends_s = now_s + min(self._wind_down_s, grace_s)
-        self._due_s = min(self._due_s, run.ends_s)
+            attempt.winds_down = self._wind_down_s <= grace_s
+            attempt.ends_s = now_s + min(self._wind_down_s, grace_s)
+        self._due_s = min(self._due_s, attempt.ends_s)
         self._settle(now_s)
 
     def forget(self, key: str, number: int) -> None:
@@ -152,12 +157,16 @@ class FakeEngine:
         now_s = self._settle(self._clock.now_s())
         self._lost_nodes.add(name)
         self._node_views = None
-        for run in self._live.values():
-            if run.lost_s is None and any(place.node == name for place in run.launch.placements):
-                run.lost_s, run.ends_s = now_s, now_s + self._fence_s
-                self._due_s = min(self._due_s, run.ends_s)
-                if run.stopped_s is None:
-                    run.cause, run.exit_code, run.detail = EndCause.NODE_LOST, None, f"node {name} was lost"
+        for attempt in self._live.values():
+            if attempt.lost_s is None and any(place.node == name for place in attempt.launch.placements):
+                attempt.lost_s, attempt.ends_s = now_s, now_s + self._fence_s
+                self._due_s = min(self._due_s, attempt.ends_s)
+                if attempt.stopped_s is None:
+                    attempt.cause, attempt.exit_code, attempt.detail = (
+                        EndCause.NODE_LOST,
+                        None,
+                        f"node {name} was lost",
+                    )
 
     def return_node(self, name: str) -> None:
         """The node is back, empty."""
@@ -192,9 +201,9 @@ class FakeEngine:
         """Lifetimes of all attempts that ever had a process, the ended first."""
         now_s = self._settle(self._clock.now_s())
         live = [
-            Lifetime(run.launch.key, run.launch.number, run.begins_s, math.inf)
-            for run in self._live.values()
-            if run.begins_s <= now_s
+            Lifetime(attempt.launch.key, attempt.launch.number, attempt.begins_s, math.inf)
+            for attempt in self._live.values()
+            if attempt.begins_s <= now_s
         ]
         return [*self._history, *live]
 
@@ -222,21 +231,26 @@ class FakeEngine:
         """Move what has ended by now out of the living. O(1) where nothing has."""
         if now_s < self._due_s:
             return now_s
-        due = [key for key, run in self._live.items() if run.ends_s <= now_s]
+        due = [key for key, attempt in self._live.items() if attempt.ends_s <= now_s]
         for key in due:
-            run = self._live.pop(key)
-            if run.begins_s < run.ends_s:
-                self._history.append(Lifetime(key, run.launch.number, run.begins_s, run.ends_s))
-            self._saved_s[key] = self._checkpoint(run, run.ends_s)[0]
-            self._ended[key, run.launch.number] = self._view(run, run.ends_s)
-        self._due_s = min((run.ends_s for run in self._live.values()), default=math.inf)
+            attempt = self._live.pop(key)
+            if attempt.begins_s < attempt.ends_s:
+                self._history.append(Lifetime(key, attempt.launch.number, attempt.begins_s, attempt.ends_s))
+            self._saved_s[key] = attempt.checkpoint(attempt.ends_s)[0]
+            self._ended[key, attempt.launch.number] = self._view(attempt, attempt.ends_s)
+        self._due_s = min((attempt.ends_s for attempt in self._live.values()), default=math.inf)
         return now_s
 
     def _end_now(self, key: str, now_s: float, cause: EndCause, exit_code: int | None, detail: str) -> None:
-        run = self._live[key]
-        run.ends_s = self._due_s = now_s
-        if run.stopped_s is None:
-            run.stopped_s, run.cause, run.exit_code, run.detail = now_s, cause, exit_code, detail
+        attempt = self._live[key]
+        attempt.ends_s = self._due_s = now_s
+        if attempt.stopped_s is None:
+            attempt.stopped_s, attempt.cause, attempt.exit_code, attempt.detail = (
+                now_s,
+                cause,
+                exit_code,
+                detail,
+            )
         self._settle(now_s)
 
     def _work_s(self, launch: Launch) -> float:
@@ -248,67 +262,8 @@ class FakeEngine:
             return math.inf
         return launch.workload.duration_s or 60.0
 
-    def _done_s(self, run: "_Run", now_s: float) -> float:
-        """Work done so far, that of earlier attempts as far as it was saved included."""
-        until_s = min(x for x in (now_s, run.ends_s, run.stopped_s, run.lost_s) if x is not None)
-        return run.saved_s + max(0.0, until_s - run.begins_s)
-
-    def _checkpoint(self, run: "_Run", now_s: float) -> tuple[float, float | None]:
-        """(work that is safe, when this attempt last saved, None if it never did)."""
-        workload = run.launch.workload
-        every_s = self._checkpoint_every_s or workload.checkpoint_every_s
-        done_s = self._done_s(run, now_s)
-        if run.winds_down and now_s >= run.ends_s and (every_s or workload.kind is Kind.TRAIN):
-            return done_s, run.ends_s
-        times = int((done_s - run.saved_s) // every_s) if every_s else 0
-        if every_s is None or times == 0:
-            return run.saved_s, None
-        return run.saved_s + times * every_s, run.begins_s + times * every_s
-
-    def _view(self, run: "_Run", now_s: float) -> AttemptView:
-        launch, phase = run.launch, run.phase(now_s, self._ready_s)
-        ended = phase is Phase.ENDED
-        return AttemptView(
-            key=launch.key,
-            number=launch.number,
-            phase=phase,
-            workers=self._workers(run, now_s, alive=not ended and now_s >= run.begins_s),
-            cause=run.cause if ended else None,
-            exit_code=run.exit_code if ended else None,
-            detail=run.detail if ended else "",
-            port=_port(launch),
-            progress=None if now_s < run.begins_s else self._progress(run, now_s),
-        )
-
-    def _workers(self, run: "_Run", now_s: float, *, alive: bool) -> tuple[WorkerView, ...]:
-        launch, per_node = run.launch, run.launch.workload.workers_per_node
-        heartbeat_s = now_s if run.lost_s is None else run.lost_s
-        return tuple(
-            WorkerView(
-                rank=index * per_node + local,
-                node=place.node,
-                alive=alive,
-                exit_code=run.exit_code if run.phase(now_s, 0.0) is Phase.ENDED else None,
-                heartbeat_s=heartbeat_s,
-                cpu_fraction=self._cpu_use.get(launch.key, place.share.cpus / per_node) if alive else 0.0,
-                rss_bytes=place.share.memory_bytes // per_node if alive else 0,
-            )
-            for index, place in enumerate(launch.placements)
-            for local in range(per_node)
-        )
-
-    def _progress(self, run: "_Run", now_s: float) -> Progress | None:
-        if run.launch.workload.kind is Kind.SERVE:
-            return None
-        total_s = run.saved_s + run.finishes_s - run.begins_s
-        checkpoint_s, at_s = self._checkpoint(run, now_s)
-        return Progress(
-            step=int(self._done_s(run, now_s)),
-            total=int(total_s) if math.isfinite(total_s) else None,
-            checkpoint_step=None if at_s is None else int(checkpoint_s),
-            checkpoint_s=at_s,
-            at_s=now_s,
-        )
+    def _view(self, attempt: FakeAttempt, now_s: float) -> AttemptView:
+        return attempt.view(now_s, self._cpu_use.get(attempt.launch.key))
 
     def _is_alive(self, name: str, now_s: float) -> bool:
         return (
@@ -361,54 +316,5 @@ class FakeNodes:
         return tuple(self._names)
 
 
-class _Run:
-    """A live attempt: the instants that are certain so far, and what it will have ended with at `ends_s`."""
-
-    __slots__ = (
-        "begins_s",
-        "cause",
-        "detail",
-        "ends_s",
-        "exit_code",
-        "finishes_s",
-        "launch",
-        "lost_s",
-        "saved_s",
-        "stopped_s",
-        "winds_down",
-    )
-
-    def __init__(self, launch: Launch, begins_s: float, finishes_s: float, saved_s: float) -> None:
-        self.launch = launch
-        self.begins_s = begins_s
-        self.finishes_s = finishes_s
-        self.saved_s = saved_s
-        self.ends_s = finishes_s
-        self.cause = EndCause.SUCCEEDED
-        self.exit_code: int | None = 0
-        self.detail = ""
-        self.stopped_s: float | None = None
-        self.lost_s: float | None = None
-        self.winds_down = False
-
-    def phase(self, now_s: float, ready_s: float) -> Phase:
-        if now_s >= self.ends_s:
-            return Phase.ENDED
-        if self.lost_s is not None:
-            return Phase.LOST
-        if self.stopped_s is not None:
-            return Phase.STOPPING
-        if now_s < self.begins_s:
-            return Phase.CREATING
-        is_service = self.launch.workload.kind is Kind.SERVE
-        return Phase.READY if is_service and now_s >= self.begins_s + ready_s else Phase.RUNNING
-
-
 def _unreachable() -> Unavailable:
     return Unavailable("The engine cannot be reached.", remedy="Wait until it is back.")
-
-
-def _port(launch: Launch) -> int | None:
-    if launch.workload.service is None:
-        return None
-    return launch.workload.service.port or 20_000
