@@ -62,6 +62,7 @@ def running(
     unsaved_s: float = 600.0,
     seq: int = 1,
     status: Status = Status.RUNNING,
+    ready: bool = True,
     **more: Any,
 ) -> Record:
     """A record that holds what it asks for on those nodes, devices named, and saved its work `unsaved_s` ago."""
@@ -73,7 +74,7 @@ def running(
         placed_s=NOW_S - 7300,
         started_s=None if status is Status.STARTING else NOW_S - 7200,
         checkpoint_s=NOW_S - unsaved_s,
-        ready_s=NOW_S - 7100,
+        ready_s=NOW_S - 7100 if ready else None,
     )
     before = waiting(what, seq=seq, waited_s=7300, attempts_made=1, **more)
     return msgspec.structs.replace(before, status=status, attempt=attempt)
@@ -91,6 +92,13 @@ def _held(demand: Demand, name: str, devices: tuple[int, ...]) -> Placement:
         device_share=min(asked.count, 1.0) if asked else 1.0,
     )
     return Placement(name, share)
+
+
+def succeeded(
+    what: Workload, *, ran_s: float = 60.0, ended_s: float = NOW_S, seq: int = 1, **more: Any
+) -> Record:
+    before = waiting(what, seq=seq, **more)
+    return msgspec.structs.replace(before, status=Status.SUCCEEDED, run_s=ran_s, ended_s=ended_s)
 
 
 def state_of(
@@ -117,9 +125,7 @@ def decide(
 
 def placed(decision: Decision) -> dict[str, tuple[str, ...]]:
     """Nodes by key of what the decision starts, in the order in which it starts them."""
-    return {
-        a.key: tuple(p.node for p in a.placements) for a in decision.actions if isinstance(a, Place)
-    }
+    return {a.key: tuple(p.node for p in a.placements) for a in decision.actions if isinstance(a, Place)}
 
 
 def stopped(decision: Decision) -> dict[str, str]:

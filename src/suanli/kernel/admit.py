@@ -1,10 +1,19 @@
 """Admission: what may not start now, whatever is free; and what its team may still hold."""
 
+from math import floor
+
+from suanli.domain.fleet import Team
 from suanli.domain.reasons import Reason, ReasonCode, reason
 from suanli.domain.record import Placement, Record, Status
-from suanli.kernel.asks import Wants
+from suanli.kernel.asks import Shapes, Wants
 from suanli.kernel.state import State, add_share
-from suanli.policies.table import Ask
+from suanli.policies.table import RESOURCES, TOLERANCE, Ask
+
+QUOTA_RESOURCES = ("cpus", "memory_bytes")
+"""What a quota may name beside accelerator models."""
+
+HOLDERS_MAX = 5
+"""Names of holders given as evidence."""
 
 
 def not_eligible(record: Record, state: State, now_s: float) -> Reason | None:
@@ -35,54 +44,67 @@ def _dependency(name: str, state: State) -> Reason | None:
 
 
 class QuotaLedger:
-    """What each team holds, counting what this step gives out. `refusal` is O(resources of the quota)."""
+    """What each team holds, counting what this step gives out or keeps. A question is O(alternatives · quota)."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._use = {team: dict(use) for team, use in state.team_use.items()}
-        self._teams = {team.name: team for team in state.fleet.teams}
+        self._teams = {team.name: team for team in state.fleet.teams if team.quota}
 
-    def refusal(self, record: Record, wants: Wants) -> Reason | None:
-        """QuotaUsed or ExceedsQuota where no alternative stays within the team's quota."""
+    def within(self, record: Record, wants: Wants, shapes: Shapes) -> Wants:
+        """What is asked, with no more nodes of each alternative than the team's quota has left for it."""
         team = self._teams.get(record.workload.team)
-        if team is None or not team.quota:
-            return None
-        used = self._use.get(team.name, {})
-        worst: Reason | None = None
-        for ask, size in wants.options():
-            why = self._over(team.name, team.quota, used, ask, size)
-            if why is None:
-                return None
-            if worst is None or why.token == ReasonCode.QUOTA_USED.token:
-                worst = why
-        return worst
+        if team is None:
+            return wants
+        return shapes.capped(wants, tuple(self._nodes_left(team, ask, wants.most) for ask in wants.asks))
+
+    def refusal(self, record: Record, wants: Wants) -> Reason:
+        """Why the quota has no room for even the fewest nodes: of the alternatives, the one that is nearest to it."""
+        team = self._teams[record.workload.team]
+        reasons = [self._over(team, ask, wants.fewest) for ask in wants.asks]
+        return next((why for why in reasons if why.token == ReasonCode.QUOTA_USED.token), reasons[0])
 
     def take(self, record: Record, placements: tuple[Placement, ...]) -> None:
         use = self._use.setdefault(record.workload.team, {})
         for placement in placements:
             add_share(use, placement.share)
 
-    def _over(
-        self, team: str, quota: dict[str, float], used: dict[str, float], ask: Ask, size: int
-    ) -> Reason | None:
-        amounts = {"cpus": float(ask.vector[0]), "memory_bytes": float(ask.vector[1])}
-        if ask.model != -1:
-            amounts[ask.accelerator] = ask.count
-        for resource, limit in quota.items():
-            asked = amounts.get(resource, 0.0) * size
-            holding = used.get(resource, 0.0)
-            if asked > limit:
-                return reason(ReasonCode.EXCEEDS_QUOTA, resource, team=team, asked=asked, limit=limit)
-            if asked + holding > limit and asked > 0:
-                holders = tuple(r.key for r in self._state.live.values() if r.workload.team == team)[:5]
-                return reason(
-                    ReasonCode.QUOTA_USED,
-                    resource,
-                    preemption_helps=False,
-                    team=team,
-                    asked=asked,
-                    used=holding,
-                    limit=limit,
-                    holders=holders,
-                )
-        return None
+    def _nodes_left(self, team: Team, ask: Ask, most: int) -> int:
+        used = self._use.get(team.name, {})
+        left = [
+            floor((limit - used.get(resource, 0.0) + TOLERANCE) / asked)
+            for resource, limit in team.quota.items()
+            if (asked := _asked_of(resource, ask)) > 0
+        ]
+        return max(0, min([most, *left]))
+
+    def _over(self, team: Team, ask: Ask, size: int) -> Reason:
+        used = self._use.get(team.name, {})
+        over = [
+            (resource, asked, limit)
+            for resource, limit in team.quota.items()
+            if (asked := _asked_of(resource, ask) * size) > 0
+            and asked + used.get(resource, 0.0) > limit + TOLERANCE
+        ]
+        never = [row for row in over if row[1] > row[2] + TOLERANCE]
+        resource, asked, limit = (never or over)[0]
+        if never:
+            return reason(ReasonCode.EXCEEDS_QUOTA, resource, team=team.name, asked=asked, limit=limit)
+        holders = [r.key for r in self._state.live.values() if r.workload.team == team.name]
+        return reason(
+            ReasonCode.QUOTA_USED,
+            resource,
+            preemption_helps=False,
+            team=team.name,
+            asked=asked,
+            used=round(used.get(resource, 0.0), 6),
+            limit=limit,
+            holders=tuple(holders[:HOLDERS_MAX]),
+        )
+
+
+def _asked_of(resource: str, ask: Ask) -> float:
+    """What one node's share counts against a quota of that resource."""
+    if resource in QUOTA_RESOURCES:
+        return float(ask.vector[RESOURCES.index(resource)])
+    return ask.count if ask.model != -1 and ask.accelerator == resource else 0.0

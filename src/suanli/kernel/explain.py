@@ -1,70 +1,88 @@
 """Why each workload waits: one dominant reason, found once per shape, with its evidence in numbers."""
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 import numpy as np
 
-from suanli.domain.decision import Reservation
 from suanli.domain.reasons import Evidence, Reason, ReasonCode, reason
 from suanli.domain.record import Record, Status
 from suanli.domain.workload import Kind
-from suanli.kernel.asks import Shape, Wants
+from suanli.kernel.asks import Wants
+from suanli.kernel.evidence import NAMES_MAX, Able, Placed, Placements, asked_of, per_node, smallest_conflict
 from suanli.kernel.state import State
-from suanli.policies.table import RESOURCES, TOLERANCE, Ask, Bools, Floats, NodeTable
+from suanli.policies.scale import is_scaled
+from suanli.policies.table import TOLERANCE, Ask, Bools, NodeTable
 
 _PRECEDENCE = {code.token: i for i, code in enumerate(ReasonCode)}
 
-NAMES_MAX = 5
-"""Names of others given as evidence."""
+
+class Blocked(msgspec.Struct, frozen=True):
+    """What found no room, and how many had been placed in this step before its turn."""
+
+    record: Record
+    wants: Wants
+    placed_before: int
 
 
 class Walk(msgspec.Struct):
     """What became of each workload in this step's walk."""
 
     decided: dict[str, Reason] = msgspec.field(default_factory=dict[str, Reason])
-    placed: dict[str, Record] = msgspec.field(default_factory=dict[str, Record])
+    placed: dict[str, Placements] = msgspec.field(default_factory=dict[str, Placements])
     making_room: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
-    blocked: dict[str, tuple[Record, Wants]] = msgspec.field(default_factory=dict[str, tuple[Record, Wants]])
+    blocked: dict[str, Blocked] = msgspec.field(default_factory=dict[str, Blocked])
 
 
 class Explainer:
-    """Looks at the table after the walk. O(S·(N + log N)) for S blocked shapes, O(1) for each workload."""
+    """Looks at the tables after the walk. O(S·N) for S blocked shapes, O(1) for each further workload.
+
+    `table` has all that was placed, reserved or set aside taken, `unreserved` only what was placed; `kept` are the
+    placements reserved or set aside, by whom they are for.
+    """
 
     def __init__(
-        self, state: State, table: NodeTable, reservations: dict[str, Reservation], now_s: float
+        self,
+        state: State,
+        *,
+        table: NodeTable,
+        unreserved: NodeTable,
+        kept: Mapping[str, Placements],
+        preemption_helps: Callable[[Wants], bool],
+        now_s: float,
     ) -> None:
         self._state = state
         self._table = table
-        self._reservations = reservations
+        self._unreserved = unreserved
+        self._kept = kept
+        self._preemption_helps = preemption_helps
         self._now_s = now_s
-        self._unreserved = table.copy()
-        for reservation in reservations.values():
-            self._unreserved.give(reservation.placements)
-        self._by_shape: dict[Shape, Reason] = {}
-        self._holders: dict[str, tuple[str, ...]] = {}
-        self._free: dict[tuple[str, bool], _Free] = {}
+        self._by_wants: dict[Wants, Reason] = {}
+        self._ables: dict[tuple[bytes, tuple[tuple[str, str], ...]], Able] = {}
+        scaling = state.fleet.scaling
+        self._template = NodeTable([scaling.template]) if scaling else None
+        self._addable = 0
+        if scaling:
+            self._addable = scaling.nodes_max - sum(is_scaled(scaling, name) for name in table.names)
 
     def explain(self, walk: Walk) -> tuple[tuple[Reason, ...], dict[str, int]]:
         """Distinct reasons, and for each waiting or starting workload the index of its own."""
         found: dict[str, Reason] = dict(walk.decided)
-        for key, (record, wants) in walk.blocked.items():
-            found[key] = self._blocked(record, wants, walk)
+        placed = Placed(walk.placed, self._table)
+        for key, blocked in walk.blocked.items():
+            why = self._by_wants.get(blocked.wants)
+            if why is None:
+                why = self._by_wants[blocked.wants] = self._for_wants(blocked, placed)
+            found[key] = why
         for key, victims in walk.making_room.items():
             found[key] = self._making_room(key, victims)
         for record in self._state.live.values():
             if record.status is Status.STARTING or _is_loading(record):
                 found[record.key] = _starting(record, self._now_s)
-        reasons: dict[int, int] = {}
-        distinct: list[Reason] = []
-        waiting: dict[str, int] = {}
-        for key, why in found.items():
-            index = reasons.setdefault(id(why), len(distinct))
-            if index == len(distinct):
-                distinct.append(why)
-            waiting[key] = index
-        return tuple(distinct), waiting
+        return _distinct(found)
 
     def _making_room(self, key: str, victims: tuple[str, ...]) -> Reason:
-        nodes = tuple(p.node for p in self._reservations[key].placements) if key in self._reservations else ()
+        nodes = tuple(p.node for p in self._kept.get(key, ()))
         return reason(
             ReasonCode.RESOURCES_BUSY,
             "room",
@@ -73,151 +91,150 @@ class Explainer:
             reserved_on=nodes[:NAMES_MAX],
         )
 
-    def _blocked(self, record: Record, wants: Wants, walk: Walk) -> Reason:
-        why = self._by_shape.get(wants.shape)
-        if why is None:
-            why = self._by_shape[wants.shape] = self._for_shape(wants, walk)
-        return why
-
-    def _for_shape(self, wants: Wants, walk: Walk) -> Reason:
+    def _for_wants(self, blocked: Blocked, placed: Placed) -> Reason:
         """The reason of the alternative that is nearest to running: the last tier, then the last code, wins."""
-        candidates = [self._for_option(ask, wants.sizes[-1], walk) for ask in wants.asks]
-        return max(candidates, key=lambda why: _PRECEDENCE[why.token])
+        wants = blocked.wants
+        reasons = [
+            self._for_alternative(ask, wants.fewest, placed, blocked.placed_before)
+            for ask, _ in wants.alternatives()
+        ]
+        why = max(reasons, key=lambda why: _PRECEDENCE[why.token])
+        if not why.will_preemption_help:
+            return why
+        return msgspec.structs.replace(why, will_preemption_help=self._preemption_helps(wants))
 
-    def _for_option(self, ask: Ask, size: int, walk: Walk) -> Reason:
+    def _for_alternative(self, ask: Ask, size: int, placed: Placed, placed_before: int) -> Reason:
+        able = self._able(ask)
+        if able.count < size and able.count + self._may_be_added(ask) < size:
+            return self._never_fits(ask, size, able)
+        if able.usable_count < size and able.usable_count < able.count:
+            return self._unhealthy(able, size)
+        keepers = self._keepers(ask, size)
+        if keepers:
+            return reason(
+                ReasonCode.RESERVED_FOR, reserved_for=keepers[:NAMES_MAX], reserved_count=len(keepers)
+            )
+        ahead = self._ahead(ask, size, placed, placed_before)
+        if ahead is not None:
+            return ahead
+        return self._busy_or_fragmented(ask, size, able)
+
+    def _able(self, ask: Ask) -> Able:
+        """Nodes that could ever hold it; alike for most shapes, so that what is known of them is found once."""
+        classes = self._table.able_classes(ask)
+        key = (classes.tobytes(), ask.labels)
+        known = self._ables.get(key)
+        if known is None:
+            known = self._ables[key] = Able(self._unreserved, self._unreserved.able(ask))
+        return known
+
+    def _may_be_added(self, ask: Ask) -> int:
+        """How many nodes that could hold it scaling may still add."""
+        if self._template is None or (ask.model == -2 and ask.accelerator not in self._template.models):
+            return 0
+        return self._addable if self._template.able(self._on_template(ask))[0] else 0
+
+    def _on_template(self, ask: Ask) -> Ask:
+        assert self._template is not None
+        if ask.model == -1:
+            return ask
+        return msgspec.structs.replace(ask, model=self._template.models.index(ask.accelerator))
+
+    def _never_fits(self, ask: Ask, size: int, able: Able) -> Reason:
         if ask.model == -2:
-            return self._no_such_accelerator(ask)
-        able, usable = self._table.count_able(ask)
-        if able < size:
-            return self._never_fits(ask, size)
-        if usable < size:
-            return self._unhealthy(self._table.able(ask), size)
-        if self._reservations and _has_room(self._unreserved, ask, size):
-            return self._reserved()
-        if walk.placed and _has_room(self._state.table, ask, size):
-            ahead = tuple(walk.placed)[:NAMES_MAX]
-            return reason(ReasonCode.BEHIND_HIGHER_PRIORITY, ahead=ahead, ahead_count=len(walk.placed))
-        return self._busy_or_fragmented(ask, size)
-
-    def _no_such_accelerator(self, ask: Ask) -> Reason:
-        return reason(
-            ReasonCode.NO_SUCH_ACCELERATOR,
-            ask.accelerator,
-            asked=ask.accelerator,
-            asked_count=ask.count,
-            in_fleet=self._table.models,
-        )
-
-    def _never_fits(self, ask: Ask, size: int) -> Reason:
-        table = self._table
-        for resource, asked in _asked(ask):
-            plain = resource in RESOURCES
-            has = table.capacity[:, RESOURCES.index(resource)] if plain else table.devices[:, ask.model]
-            enough = int((has >= asked - TOLERANCE).sum())
-            if enough < size:
+            return reason(
+                ReasonCode.NO_SUCH_ACCELERATOR,
+                ask.accelerator,
+                asked=ask.accelerator,
+                asked_count=ask.count,
+                in_fleet=self._table.models,
+            )
+        in_fleet = len(self._table.nodes)
+        enough_of: dict[str, Bools] = {}
+        for resource, asked, has in per_node(self._table, ask):
+            enough_of[resource] = has >= asked - TOLERANCE
+            nodes_with_enough = int(enough_of[resource].sum())
+            if nodes_with_enough < size:
                 return reason(
                     ReasonCode.EXCEEDS_FLEET,
                     resource,
                     asked=asked,
                     nodes=size,
-                    nodes_with_enough=enough,
+                    nodes_with_enough=nodes_with_enough,
                     largest_node_has=float(has.max(initial=0.0)),
-                    nodes_in_fleet=len(table.nodes),
+                    nodes_in_fleet=in_fleet,
                 )
-        together = [resource for resource, _ in _asked(ask)] + [f"{k}={v}" for k, v in ask.labels]
-        return reason(ReasonCode.CONSTRAINT_UNSATISFIABLE, nodes=size, together=tuple(together))
-
-    def _unhealthy(self, able: Bools, size: int) -> Reason:
-        out = [self._table.names[i] for i in np.flatnonzero(able & ~self._table.usable)]
-        why = sorted({self._state.unusable.get(name, "down") for name in out})
+        for label in ask.labels:
+            enough_of["=".join(label)] = self._table.labelled((label,))
+        together = smallest_conflict(enough_of, size)
         return reason(
-            ReasonCode.NODE_UNHEALTHY,
-            unusable=tuple(out[:NAMES_MAX]),
-            unusable_count=len(out),
-            because=", ".join(why),
-            nodes=size,
-            nodes_usable=int((able & self._table.usable).sum()),
+            ReasonCode.CONSTRAINT_UNSATISFIABLE, nodes=size, nodes_with_all=able.count, together=together
         )
 
-    def _reserved(self) -> Reason:
-        holders = tuple(self._reservations)[:NAMES_MAX]
-        return reason(ReasonCode.RESERVED_FOR, reserved_for=holders)
+    def _unhealthy(self, able: Able, size: int) -> Reason:
+        why = sorted({self._state.unusable.get(name, "down") for name in able.unusable})
+        return reason(
+            ReasonCode.NODE_UNHEALTHY,
+            unusable=tuple(able.unusable[:NAMES_MAX]),
+            unusable_count=len(able.unusable),
+            because=", ".join(why),
+            nodes=size,
+            nodes_usable=able.usable_count,
+        )
 
-    def _busy_or_fragmented(self, ask: Ask, size: int) -> Reason:
-        """The resource that the fewest usable nodes have enough of; fragmented where the sum would do."""
-        blocking = [(self._free_of(name, ask.count < 1), asked) for name, asked in _asked(ask)]
-        short = [(free, asked) for free, asked in blocking if free.nodes_with(asked) < size]
-        free, asked = min(short or blocking, key=lambda pair: pair[0].nodes_with(pair[1]))
+    def _keepers(self, ask: Ask, size: int) -> tuple[str, ...]:
+        """For whom the room is kept that would do, if there is such."""
+        if not self._kept or not self._unreserved.may_fit(ask):
+            return ()
+        fits = self._unreserved.fitting(ask)
+        if int(fits.sum()) < size:
+            return ()
+        taken = fits & ~self._table.fitting(ask)
+        names = {self._table.names[int(i)] for i in np.flatnonzero(taken)}
+        return tuple(key for key, places in self._kept.items() if any(p.node in names for p in places))
+
+    def _ahead(self, ask: Ask, size: int, placed: Placed, placed_before: int) -> Reason | None:
+        """Who took the room that there was when the step began, if there was."""
+        if not placed_before or not self._state.table.may_fit(ask):
+            return None
+        fitted = self._state.table.fitting(ask)
+        if int(fitted.sum()) < size:
+            return None
+        ahead = placed.on(fitted, placed_before)
+        if not ahead:
+            return None
+        return reason(
+            ReasonCode.BEHIND_HIGHER_PRIORITY, ahead=tuple(ahead[:NAMES_MAX]), ahead_count=len(ahead)
+        )
+
+    def _busy_or_fragmented(self, ask: Ask, size: int, able: Able) -> Reason:
+        """The resource that the fewest of those nodes have enough of; fragmented where the sum of them would do."""
+        asked = [(able.free_of(name, ask), amount) for name, amount in asked_of(ask)]
+        short = [(free, amount) for free, amount in asked if free.nodes_with(amount) < size]
+        free, amount = min(short or asked, key=lambda pair: pair[0].nodes_with(pair[1]))
         evidence: Evidence = {
-            "asked": asked,
+            "asked": amount,
             "nodes": size,
-            "nodes_with_enough": free.nodes_with(asked),
+            "nodes_with_enough": free.nodes_with(amount),
             "free": free.total,
             "largest_free": free.largest,
         }
-        if not short or free.total >= asked * size - TOLERANCE:
+        if not short or free.total >= amount * size - TOLERANCE:
             return reason(ReasonCode.FRAGMENTED, free.resource, evidence)
-        evidence["held_by"] = self._held_by(free.resource)
+        evidence["held_by"] = able.held_by(free.resource, self._state.live)
         return reason(ReasonCode.RESOURCES_BUSY, free.resource, evidence)
 
-    def _free_of(self, resource: str, shared: bool) -> "_Free":
-        known = self._free.get((resource, shared))
-        if known is None:
-            table = self._table
-            if resource in RESOURCES:
-                has = np.maximum(table.free[table.usable, RESOURCES.index(resource)], 0.0)
-                total = float(has.sum())
-            else:
-                model = table.models.index(resource)
-                has = (table.largest_share if shared else table.whole_free)[table.usable, model].astype(
-                    np.float64
-                )
-                devices = table.device_free[table.usable][table.device_model[table.usable] == model]
-                total = float(np.maximum(devices, 0.0).sum())
-            known = self._free[resource, shared] = _Free(resource, np.sort(has), total)
-        return known
 
-    def _held_by(self, resource: str) -> tuple[str, ...]:
-        """Who holds the resource, the largest holders first."""
-        if resource not in self._holders:
-            held = [(_amount(record, resource), record.key) for record in self._state.live.values()]
-            largest = sorted((pair for pair in held if pair[0] > 0), key=lambda pair: (-pair[0], pair[1]))
-            self._holders[resource] = tuple(key for _, key in largest[:NAMES_MAX])
-        return self._holders[resource]
-
-
-class _Free(msgspec.Struct, frozen=True):
-    """What usable nodes have free of one resource, ascending, and its sum (devices: also parts of them)."""
-
-    resource: str
-    ascending: Floats
-    total: float
-
-    def nodes_with(self, asked: float) -> int:
-        return len(self.ascending) - int(np.searchsorted(self.ascending, asked - TOLERANCE))
-
-    @property
-    def largest(self) -> float:
-        return float(self.ascending[-1]) if len(self.ascending) else 0.0
-
-
-def _has_room(table: NodeTable, ask: Ask, size: int) -> bool:
-    return table.may_fit(ask) and int(table.fitting(ask).sum()) >= size
-
-
-def _asked(ask: Ask) -> list[tuple[str, float]]:
-    """(resource, quantity) of everything asked on a node, accelerators first."""
-    devices = [(ask.accelerator, ask.count)] if ask.model >= 0 else []
-    return devices + [(name, float(ask.vector[r])) for r, name in enumerate(RESOURCES) if ask.vector[r] > 0]
-
-
-def _amount(record: Record, resource: str) -> float:
-    if record.attempt is None:
-        return 0.0
-    shares = [placement.share for placement in record.attempt.placements]
-    if resource in RESOURCES:
-        return float(sum(getattr(share, resource) for share in shares))
-    return sum(share.accelerator_count for share in shares if share.accelerator == resource)
+def _distinct(found: Mapping[str, Reason]) -> tuple[tuple[Reason, ...], dict[str, int]]:
+    index_of: dict[int, int] = {}
+    distinct: list[Reason] = []
+    waiting: dict[str, int] = {}
+    for key, why in found.items():
+        index = index_of.setdefault(id(why), len(distinct))
+        if index == len(distinct):
+            distinct.append(why)
+        waiting[key] = index
+    return tuple(distinct), waiting
 
 
 def _is_loading(record: Record) -> bool:

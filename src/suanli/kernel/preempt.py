@@ -1,24 +1,29 @@
 """Making room: which running work to end, with notice, for something of higher priority."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappush, heapreplace
 
 import msgspec
 import numpy as np
 
 from suanli.domain.record import Placement, Record, Status
 from suanli.kernel.asks import Wants
-from suanli.policies.table import RESOURCES, TOLERANCE, Ask, Indices, NodeTable, share_vector
+from suanli.kernel.holdings import Holdings
+from suanli.kernel.state import State
+from suanli.policies.order.priority import standing
+from suanli.policies.table import TOLERANCE, Ask, Bools, Floats, NodeTable, share_vector
+
+PRIORITY_MAX = 100
+"""The highest that can be declared."""
+
+NODES_SEARCHED_MAX = 256
+"""Nodes on which one search looks for victims, beyond those that it needs; those with the cheapest go first."""
 
 
 class Room(msgspec.Struct, frozen=True):
-    """Where the workload will go once `victims` have left."""
+    """Where the workload will go once `victims` have left. `lost` is seconds times devices, or cores without any."""
 
     placements: tuple[Placement, ...]
-    victims: tuple[Record, ...]
-
-
-class _NodePlan(msgspec.Struct, frozen=True):
-    node: int
     victims: tuple[Record, ...]
     lost: float
 
@@ -33,135 +38,207 @@ def lost_work(record: Record, now_s: float) -> float:
 
 
 class Victims:
-    """What may be ended for something else, by node. Built once a step; `without` shares all but the one."""
+    """What may be ended for something else: preemptible, not stopping already, on nodes of the table alone.
 
-    def __init__(self, table: NodeTable, records: dict[str, Record], now_s: float) -> None:
-        self._table = table
-        self._records = records
-        self.lost = {key: lost_work(record, now_s) for key, record in records.items()}
-        rows = [
-            (table.index[p.node], r, p) for r in records.values() if r.attempt for p in r.attempt.placements
-        ]
-        self._nodes = np.array([i for i, _, _ in rows], dtype=np.intp)
-        self._priorities = np.array([r.workload.priority for _, r, _ in rows], dtype=np.int64)
-        self._vectors = np.array([share_vector(p.share) for _, _, p in rows]).reshape(
-            len(rows), len(RESOURCES)
+    Each has the standing that it started with (`policies.order.priority`), and only a priority above it may end it.
+    Lives for one step.
+    """
+
+    def __init__(self, state: State, now_s: float) -> None:
+        chosen = [record for record in state.live.values() if _may_end(record, state.table)]
+        self.lost = {record.key: lost_work(record, now_s) for record in chosen}
+        chosen.sort(key=lambda r: (self.lost[r.key], r.workload.priority, -r.seq))
+        self._held = Holdings(state.table, chosen)
+        points = [standing(float(r.workload.priority), state.waited_s(r, now_s)) for r in chosen]
+        self._standing: Floats = np.array(points, dtype=np.float64)
+        self._ranked = np.sort(self._standing)
+        self._gone: Bools = np.zeros(len(chosen), dtype=np.bool_)
+        self._position = {record.key: k for k, record in enumerate(chosen)}
+        self._rows: dict[int, list[int]] | None = None
+        self._could: dict[int, NodeTable] = {}
+
+    def remove(self, key: str) -> None:
+        """It has been chosen: it cannot be ended twice."""
+        self._gone[self._position[key]] = True
+
+    def could_make_room(self, table: NodeTable, wants: Wants, priority: int) -> bool:
+        """Whether ending all that may be ended for that priority would make room. O(N), after O(victims) once.
+
+        Exact for the table as it was when first asked at that priority; as the step goes on there is less room, so
+        that a yes may have become untrue (`look_again`), but never a no.
+        """
+        if not len(self._ranked) or self._ranked[0] >= priority:
+            return False
+        could = self.all_ended(table, priority)
+        return any(
+            could.may_fit(ask) and int(could.fitting(ask).sum()) >= wants.fewest
+            for ask, _ in wants.alternatives()
         )
-        self._devices = np.array([p.share.accelerator_count for _, _, p in rows])
-        self._by_node: dict[int, list[Record]] = {}
-        for i, record, _ in rows:
-            self._by_node.setdefault(i, []).append(record)
-        for victims in self._by_node.values():
-            victims.sort(key=lambda r: (self.lost[r.key], r.workload.priority, -r.seq))
 
-    @classmethod
-    def among(cls, live: Iterable[Record], table: NodeTable, now_s: float) -> "Victims":
-        """Preemptible work that is not stopping already and lies on nodes of the table alone."""
-        chosen = {
-            r.key: r
-            for r in live
-            if r.status is not Status.STOPPING
-            and r.workload.preemptible
-            and r.attempt is not None
-            and all(p.node in table.index for p in r.attempt.placements)
-        }
-        return cls(table, chosen, now_s)
+    def all_ended(self, table: NodeTable, priority: int) -> NodeTable:
+        """`table` as if all that may be ended for that priority had left."""
+        below = int(np.searchsorted(self._ranked, priority))
+        known = self._could.get(below)
+        if known is None:
+            known = self._could[below] = self._held.without(table, self._below(priority))
+        return known
 
-    def without(self, key: str) -> "Victims":
-        twin = object.__new__(Victims)
-        twin.__dict__.update(self.__dict__)
-        twin._records = {k: r for k, r in self._records.items() if k != key}
-        return twin
+    def look_again(self) -> None:
+        """Forget what was known of the table."""
+        self._could.clear()
 
-    def any_below(self, priority: int) -> bool:
-        return bool((self._priorities < priority).any())
+    def nodes_by_cheapest(self, priority: int) -> list[tuple[int, float]]:
+        """(node, lost work of its cheapest victim) of all nodes that hold one, ascending."""
+        rows = np.flatnonzero(self._below(priority)[self._held.holder])  # rows are in order of lost work
+        _, first = np.unique(self._held.node[rows], return_index=True)
+        return [
+            (int(self._held.node[row]), self.lost[self._held.records[self._held.holder[row]].key])
+            for row in rows[np.sort(first)]
+        ]
 
     def on(self, i: int, priority: int) -> list[Record]:
-        """Those on node `i` of lower priority, least lost work first."""
-        return [
-            r for r in self._by_node.get(i, ()) if r.workload.priority < priority and r.key in self._records
-        ]
+        """Those on node `i` that may be ended for that priority, least lost work first."""
+        if self._rows is None:
+            self._rows = {}
+            for node, holder in zip(self._held.node.tolist(), self._held.holder.tolist(), strict=True):
+                self._rows.setdefault(node, []).append(holder)
+        below = self._below(priority)
+        return [self._held.records[k] for k in self._rows.get(i, ()) if below[k]]
 
-    def promising(self, table: NodeTable, ask: Ask, priority: int) -> Indices:
-        """Nodes where ending every lower one could make room: a bound, so that hopeless nodes are not searched."""
-        below = self._priorities < priority
-        free = table.free.copy()
-        np.add.at(free, self._nodes[below], self._vectors[below])
-        could = table.able(ask) & table.usable & (free >= ask.vector - TOLERANCE).all(axis=1)
-        if ask.model >= 0:
-            devices = np.where(table.device_model == ask.model, table.device_free, 0.0).sum(axis=1)
-            np.add.at(devices, self._nodes[below], self._devices[below])
-            could &= devices >= ask.count - TOLERANCE
-        touched = np.zeros(len(could), dtype=np.bool_)
-        touched[self._nodes[below]] = True
-        return np.flatnonzero(could & touched)
+    def _below(self, priority: int) -> Bools:
+        return (self._standing < priority) & ~self._gone
+
+
+def _may_end(record: Record, table: NodeTable) -> bool:
+    attempt = record.attempt
+    if attempt is None or record.status is Status.STOPPING or not record.workload.preemptible:
+        return False
+    return all(placement.node in table.index for placement in attempt.placements)
 
 
 def make_room(table: NodeTable, wants: Wants, priority: int, victims: Victims) -> Room | None:
-    """The cheapest room found by ending preemptible work of lower declared priority, or None.
+    """The cheapest room found by ending preemptible work of a standing below `priority`, or None.
 
-    `table` must already count as free what is held by work that is stopping. On each node victims are taken in order
-    of lost work until the share fits, then those not needed after all are spared; then the nodes with the least lost
-    work make up the gang. Exact where one victim per node is enough, greedy beyond. O(N · victims per node).
+    `table` must already count as free what is held by work that is stopping. No more nodes are cleared than the
+    workload needs at all. On each node the cheapest single victim that is enough competes with victims taken in order
+    of lost work; then the nodes with the least lost work make up the gang, and whoever is not needed after all is
+    spared. Exact where one node and one victim is enough, greedy beyond. O(searched nodes · victims per node).
     """
-    for ask, size in wants.options():
-        room = _room_for(table, ask, size, priority, victims)
-        if room is not None:
-            return room
-    return None
+    rooms = [_room_for(table, ask, wants.fewest, priority, victims) for ask, _ in wants.alternatives()]
+    found = [room for room in rooms if room is not None]
+    return min(found, key=lambda room: (room.lost, len(room.victims)), default=None)
 
 
 def _room_for(table: NodeTable, ask: Ask, size: int, priority: int, victims: Victims) -> Room | None:
     free_now = table.fitting(ask)
-    plans = [_NodePlan(int(i), (), 0.0) for i in np.flatnonzero(free_now)]
-    promising = [int(i) for i in victims.promising(table, ask, priority) if not free_now[i]]
-    if len(plans) + len(promising) < size:
+    possible = victims.all_ended(table, priority).fitting(ask)
+    chosen = [int(i) for i in np.flatnonzero(free_now)[:size]]
+    ending: dict[str, Record] = {}
+    for i, gone in _cheapest_plans(table, ask, size - len(chosen), possible & ~free_now, priority, victims):
+        chosen.append(i)
+        ending.update((victim.key, victim) for victim in gone)
+    if len(chosen) < size:
         return None
-    for i in promising:
-        chosen = _fewest_victims(table, i, ask, victims.on(i, priority))
-        if chosen:
-            plans.append(_NodePlan(i, chosen, sum(victims.lost[v.key] for v in chosen)))
-    if len(plans) < size:
-        return None
-    plans.sort(key=lambda p: (p.lost, len(p.victims), p.node))
-    taken = plans[:size]
-    ending = {victim.key: victim for plan in taken for victim in plan.victims}
+    needed = _without_the_spared(table, ask, chosen, list(ending.values()), victims.lost)
     after = table.copy()
-    for victim in ending.values():
+    for victim in needed:
         if victim.attempt is not None:
             after.give(victim.attempt.placements)
-    return Room(tuple(after.placement(plan.node, ask) for plan in taken), tuple(ending.values()))
+    lost = sum(victims.lost[victim.key] for victim in needed)
+    return Room(tuple(after.placement(i, ask) for i in sorted(chosen)), tuple(needed), lost)
 
 
-def _fewest_victims(table: NodeTable, i: int, ask: Ask, victims: list[Record]) -> tuple[Record, ...]:
-    """Victims on node `i`, cheapest first, until `ask` fits, less those that turn out not to be needed."""
-    chosen: list[Record] = []
+def _cheapest_plans(
+    table: NodeTable, ask: Ask, count: int, possible: Bools, priority: int, victims: Victims
+) -> Iterator[tuple[int, tuple[Record, ...]]]:
+    """The `count` nodes to clear with the least lost work, and whom to end on each; fewer where there are not so many.
+
+    Nodes are searched from the cheapest victim up, until no other can be cheaper or `NODES_SEARCHED_MAX` is reached.
+    """
+    best: list[tuple[float, int, int, int, tuple[Record, ...]]] = []  # a heap, the most expensive on top
+    searched = 0
+    for i, cheapest in victims.nodes_by_cheapest(priority) if count else ():
+        if len(best) == count and (cheapest > -best[0][0] or searched >= NODES_SEARCHED_MAX):
+            break
+        gone = _to_end_on(table, i, ask, victims.on(i, priority), victims.lost) if possible[i] else ()
+        if not gone:
+            continue
+        searched += 1
+        lost = sum(victims.lost[v.key] for v in gone)
+        plan = (-lost, -len(gone), -max(v.workload.priority for v in gone), -i, gone)
+        if len(best) < count:
+            heappush(best, plan)
+        elif plan > best[0]:  # -i decides before `gone` is ever compared
+            heapreplace(best, plan)
+    return ((-minus_node, gone) for _, _, _, minus_node, gone in sorted(best, reverse=True))
+
+
+def _to_end_on(
+    table: NodeTable, i: int, ask: Ask, victims: Sequence[Record], lost: dict[str, float]
+) -> tuple[Record, ...]:
+    """The cheapest single victim on node `i` that is enough, or several in order of lost work, whichever loses less."""
+    several: list[Record] = []
+    room = _NodeRoom(table, i, ask)
     for victim in victims:
-        chosen.append(victim)
-        if _fits_without(table, i, ask, chosen):
+        several.append(victim)
+        room.give(victim)
+        if room.fits():
             break
     else:
         return ()
-    for victim in reversed(chosen[:-1]):
-        fewer = [v for v in chosen if v is not victim]
-        if _fits_without(table, i, ask, fewer):
-            chosen = fewer
-    return tuple(chosen)
+    fewer = _without_the_spared(table, ask, [i], several, lost)
+    single = next((v for v in victims if _NodeRoom(table, i, ask, (v,)).fits()), None)
+    if single is not None and lost[single.key] <= sum(lost[v.key] for v in fewer):
+        return (single,)
+    return tuple(fewer)
 
 
-def _fits_without(table: NodeTable, i: int, ask: Ask, gone: list[Record]) -> bool:
-    free = table.free[i].copy()
-    devices = table.device_free[i].copy()
-    for record in gone:
+def _without_the_spared(
+    table: NodeTable, ask: Ask, nodes: Sequence[int], ending: Sequence[Record], lost: dict[str, float]
+) -> list[Record]:
+    """`ending` less those without whom all of `nodes` have room as well, the most expensive spared first."""
+    needed = list(ending)
+    for victim in sorted(ending, key=lambda v: -lost[v.key]):
+        rest = [v for v in needed if v is not victim]
+        touched = [i for i in nodes if _is_on(victim, table.names[i])]
+        if all(_NodeRoom(table, i, ask, rest).fits() for i in touched):
+            needed = rest
+    return needed
+
+
+def _is_on(record: Record, node: str) -> bool:
+    return record.attempt is not None and any(p.node == node for p in record.attempt.placements)
+
+
+class _NodeRoom:
+    """What node `i` has free for `ask` once some have left. Plain numbers: it is asked very often of very little."""
+
+    def __init__(self, table: NodeTable, i: int, ask: Ask, gone: Iterable[Record] = ()) -> None:
+        self._name = table.names[i]
+        self._ask = ask
+        self._vector = ask.vector.tolist()
+        self._free = table.free[i].tolist()
+        self._mine = (table.device_model[i] == ask.model).tolist()
+        self._devices = table.device_free[i].tolist()
+        for record in gone:
+            self.give(record)
+
+    def give(self, record: Record) -> None:
         for placement in record.attempt.placements if record.attempt else ():
-            if placement.node == table.names[i]:
-                free += share_vector(placement.share)
-                devices[list(placement.share.devices)] += placement.share.device_share
-    if (free < ask.vector - TOLERANCE).any():
-        return False
-    if ask.model < 0:
-        return ask.model == -1
-    mine = devices[table.device_model[i] == ask.model]
-    if ask.count < 1:
-        return bool((mine >= ask.count - TOLERANCE).any())
-    return int((mine >= 1.0 - TOLERANCE).sum()) >= ask.count
+            if placement.node == self._name:
+                share = placement.share
+                for r, amount in enumerate(share_vector(share).tolist()):
+                    self._free[r] += amount
+                for d in share.devices:
+                    self._devices[d] += share.device_share
+
+    def fits(self) -> bool:
+        for free, asked in zip(self._free, self._vector, strict=True):
+            if asked > 0 and free < asked - TOLERANCE:
+                return False
+        if self._ask.model < 0:
+            return self._ask.model == -1
+        left = [free for free, mine in zip(self._devices, self._mine, strict=True) if mine]
+        if self._ask.count < 1:
+            return max(left, default=0.0) >= self._ask.count - TOLERANCE
+        return sum(free >= 1.0 - TOLERANCE for free in left) >= self._ask.count

@@ -4,44 +4,65 @@ import msgspec
 import numpy as np
 
 from suanli.domain.decision import Action, AddNodes, Memory, RemoveNode, Reservation, Stop, WarnIdle
+from suanli.domain.fleet import NodeScaling
 from suanli.domain.record import Placement, Record, Status
 from suanli.domain.workload import EndCause
 from suanli.kernel.asks import Wants
 from suanli.kernel.preempt import lost_work
 from suanli.kernel.state import State
-from suanli.policies.balance import COOL_FRACTION, HOT_FOR_S, MOVE_AGAIN_AFTER_S, hot_since, hottest
+from suanli.policies.balance import (
+    COOL_FRACTION,
+    HOT_FOR_S,
+    HOT_FRACTION,
+    MOVE_AGAIN_AFTER_S,
+    hot_since,
+    hottest,
+)
 from suanli.policies.idle import judge
 from suanli.policies.parts import Policy
-from suanli.policies.scale import empty_since, is_scaled, names_to_add, nodes_wanted
-from suanli.policies.table import Ask, NodeTable
+from suanli.policies.scale import Short, empty_since, is_scaled, names_to_add, nodes_wanted
+from suanli.policies.table import Ask, NodeTable, share_vector
 
 SHORT_MAX = 200
 """Waiting workloads looked at when counting nodes to add."""
 
 
+class Outlook(msgspec.Struct, frozen=True):
+    """What the walk through the queue has left.
+
+    `table` is what is free for anybody, `unreserved` also what is kept for somebody; `stopping` are the keys of what
+    is stopping or told to in this step, `spoken_for` the nodes on which something was placed or reserved in it.
+    """
+
+    table: NodeTable
+    unreserved: NodeTable
+    stopping: set[str]
+    spoken_for: set[str]
+    blocked: list[tuple[Record, Wants]]
+
+
 class Changes(msgspec.Struct):
-    """What rearranging adds to a decision."""
+    """What rearranging adds to a decision. Nothing is stopped twice: `stopping` grows with it."""
 
     memory: Memory
+    stopping: set[str]
     actions: list[Action] = msgspec.field(default_factory=list[Action])
     reservations: dict[str, Reservation] = msgspec.field(default_factory=dict[str, Reservation])
 
+    def stop(self, record: Record, cause: EndCause, now_s: float) -> None:
+        assert record.attempt is not None
+        self.stopping.add(record.key)
+        number, lost_s = record.attempt.number, record.unsaved_s(now_s)
+        self.actions.append(Stop(key=record.key, number=number, cause=cause, lost_s=lost_s))
 
-def rearrange(
-    state: State,
-    table: NodeTable,
-    memory: Memory,
-    now_s: float,
-    unplaced: list[tuple[Record, Wants]],
-    policy: Policy,
-) -> Changes:
-    """Idle verdicts, drains, at most one move per step, and node scaling. O(live + N)."""
-    changes = Changes(memory=memory)
+
+def rearrange(state: State, outlook: Outlook, memory: Memory, now_s: float, policy: Policy) -> Changes:
+    """Drains, idle verdicts, at most one move per step, and node scaling. O(live + N)."""
+    changes = Changes(memory=memory, stopping=set(outlook.stopping))
     _drain(state, changes, now_s)
     _reclaim_idle(state, changes, now_s)
-    if not unplaced:
-        _rebalance(state, table, changes, now_s, policy)
-    _scale_nodes(state, changes, now_s, unplaced)
+    _rebalance(state, outlook, changes, now_s, policy)
+    _scale_nodes(state, outlook, changes, now_s)
     return changes
 
 
@@ -52,8 +73,8 @@ def _drain(state: State, changes: Changes, now_s: float) -> None:
         return
     for record in state.live.values():
         on_it = record.attempt is not None and any(p.node in draining for p in record.attempt.placements)
-        if on_it and record.status is not Status.STOPPING and record.workload.preemptible:
-            changes.actions.append(_stop(record, EndCause.DRAINED, now_s))
+        if on_it and record.workload.preemptible and record.key not in changes.stopping:
+            changes.stop(record, EndCause.DRAINED, now_s)
 
 
 def _reclaim_idle(state: State, changes: Changes, now_s: float) -> None:
@@ -61,14 +82,14 @@ def _reclaim_idle(state: State, changes: Changes, now_s: float) -> None:
     idle: dict[str, float] = {}
     warned = {key: at for key, at in before.warned_s.items() if key in state.live}
     for key, record in state.live.items():
-        if record.workload.idle is None or record.status is not Status.RUNNING:
+        if record.workload.idle is None or record.status is not Status.RUNNING or key in changes.stopping:
             continue
         verdict = judge(record, state.use, before.idle_since_s.get(key), warned.get(key, -np.inf), now_s)
         if verdict.idle_since_s is None:
             continue
         idle[key] = verdict.idle_since_s
         if verdict.act == "stop":
-            changes.actions.append(_stop(record, EndCause.IDLE, now_s))
+            changes.stop(record, EndCause.IDLE, now_s)
         elif verdict.act == "warn":
             warned[key] = now_s
             used = state.use.get(key, 0.0)
@@ -76,26 +97,41 @@ def _reclaim_idle(state: State, changes: Changes, now_s: float) -> None:
     changes.memory = msgspec.structs.replace(before, idle_since_s=idle, warned_s=warned)
 
 
-def _rebalance(state: State, table: NodeTable, changes: Changes, now_s: float, policy: Policy) -> None:
-    """Move the cheapest-to-move single-node work off the node that has been hot the longest, if a cool one has room."""
+def _rebalance(state: State, outlook: Outlook, changes: Changes, now_s: float, policy: Policy) -> None:
+    """Move the cheapest-to-move single-node work off the node that has been hot the longest, if a cool one has room.
+
+    Only what is measured to be hot now is relieved, and not while something waits that this fleet could hold: what is
+    free is for that.
+    """
     memory = changes.memory
     since = hot_since(memory.hot_since_s, state.load, now_s)
     moved = {key: at for key, at in memory.moved_s.items() if now_s - at < MOVE_AGAIN_AFTER_S}
     changes.memory = msgspec.structs.replace(memory, hot_since_s=since, moved_s=moved)
-    hot = sorted((at, name) for name, at in since.items() if now_s - at >= HOT_FOR_S)
+    hot = sorted((at, name) for name, at in since.items() if now_s - at >= HOT_FOR_S and _is_hot(state, name))
+    if not hot or any(_could_hold(outlook.table, wants) for _, wants in outlook.blocked):
+        return
     for _, name in hot:
         movable = [r for r in state.live.values() if _is_movable(r, name) and r.key not in moved]
         for record in sorted(movable, key=lambda r: (lost_work(r, now_s), r.seq)):
-            target = _cool_room(state, table, record, policy)
+            target = None if record.key in changes.stopping else _cool_room(state, outlook, record, policy)
             if target is not None:
-                changes.actions.append(_stop(record, EndCause.REBALANCED, now_s))
+                changes.stop(record, EndCause.REBALANCED, now_s)
                 changes.reservations[record.key] = Reservation(placements=(target,), since_s=now_s)
-                fresh = {**since}
-                fresh.pop(name)
                 changes.memory = msgspec.structs.replace(
-                    changes.memory, hot_since_s=fresh, moved_s={**moved, record.key: now_s}
+                    changes.memory,
+                    hot_since_s={node: at for node, at in since.items() if node != name},
+                    moved_s={**moved, record.key: now_s},
                 )
                 return
+
+
+def _is_hot(state: State, node: str) -> bool:
+    metrics = state.load.get(node)
+    return metrics is not None and hottest(metrics) >= HOT_FRACTION
+
+
+def _could_hold(table: NodeTable, wants: Wants) -> bool:
+    return any(int(table.able(ask).sum()) >= wants.fewest for ask, _ in wants.alternatives())
 
 
 def _is_movable(record: Record, node: str) -> bool:
@@ -105,13 +141,12 @@ def _is_movable(record: Record, node: str) -> bool:
     return len(attempt.placements) == 1 and attempt.placements[0].node == node
 
 
-def _cool_room(state: State, table: NodeTable, record: Record, policy: Policy) -> Placement | None:
+def _cool_room(state: State, outlook: Outlook, record: Record, policy: Policy) -> Placement | None:
     assert record.attempt is not None
-    share = record.attempt.placements[0].share
+    table, share = outlook.table, record.attempt.placements[0].share
     model = table.models.index(share.accelerator) if share.accelerator else -1
-    vector = np.array([share.cpus, share.memory_bytes, share.disk_bytes, share.network_bps])
     labels = tuple(sorted(record.workload.node_labels.items()))
-    ask = Ask(vector, model, share.accelerator_count, share.accelerator, labels)
+    ask = Ask(share_vector(share), model, share.accelerator_count, share.accelerator, labels)
     cool = np.array([_is_cool(state, name) for name in table.names], dtype=np.bool_)
     candidates = np.flatnonzero(table.fitting(ask) & cool)
     if not len(candidates):
@@ -124,38 +159,36 @@ def _is_cool(state: State, node: str) -> bool:
     return metrics is not None and hottest(metrics) < COOL_FRACTION
 
 
-def _scale_nodes(state: State, changes: Changes, now_s: float, unplaced: list[tuple[Record, Wants]]) -> None:
+def _scale_nodes(state: State, outlook: Outlook, changes: Changes, now_s: float) -> None:
+    """Add what has been missing for `add_after_s`; remove what has been empty for `remove_after_s` and helps nobody."""
     scaling = state.fleet.scaling
     if scaling is None:
         return
     memory = changes.memory
-    template = NodeTable([scaling.template])
-    short = [
-        (_on_template(template, record, ask), wants.sizes[-1])
-        for record, wants in unplaced[:SHORT_MAX]
-        for ask in wants.asks[:1]
-    ]
-    wanted = nodes_wanted(scaling, short)
+    ours = [name for name in state.table.names if is_scaled(scaling, name)]
+    wanted = nodes_wanted(scaling, len(ours), _short(scaling, outlook))
     short_since = (memory.short_since_s if memory.short_since_s is not None else now_s) if wanted else None
     if short_since is not None and now_s - short_since >= scaling.add_after_s:
         coming = names_to_add(scaling, wanted, state.table.names)
-        if coming:
-            changes.actions.append(AddNodes(names=coming))
-            short_since = None
+        changes.actions.append(AddNodes(names=coming))
+        short_since = None
     holding = {p.node for r in state.live.values() if r.attempt for p in r.attempt.placements}
-    ours = [name for name in state.table.names if is_scaled(scaling, name)]
-    empty = empty_since(memory.empty_since_s, [name for name in ours if name not in holding], now_s)
-    if not unplaced:
+    free = [name for name in ours if name not in holding and name not in outlook.spoken_for]
+    empty = empty_since(memory.empty_since_s, free, now_s)
+    if not wanted:
         old = [name for name, at in empty.items() if now_s - at >= scaling.remove_after_s]
         changes.actions += [RemoveNode(name=name) for name in old]
     changes.memory = msgspec.structs.replace(memory, short_since_s=short_since, empty_since_s=empty)
 
 
-def _on_template(template: NodeTable, record: Record, ask: Ask) -> Ask:
-    wanted = [a for a in record.workload.demand.accelerators if a.model == ask.accelerator]
-    return template.ask(record.workload.demand, wanted[0] if wanted else None, record.workload.node_labels)
-
-
-def _stop(record: Record, cause: EndCause, now_s: float) -> Stop:
-    assert record.attempt is not None
-    return Stop(key=record.key, number=record.attempt.number, cause=cause, lost_s=record.unsaved_s(now_s))
+def _short(scaling: NodeScaling, outlook: Outlook) -> list[Short]:
+    """What is blocked, and how many nodes each lacks beside those that have room for it."""
+    template = NodeTable([scaling.template])
+    short: list[Short] = []
+    for record, wants in outlook.blocked[:SHORT_MAX]:
+        demand = record.workload.demand
+        fits = [int(outlook.unreserved.fitting(ask).sum()) for ask, _ in wants.alternatives()]
+        named = demand.accelerators or (None,)
+        asks = tuple(template.ask(demand, accelerator, record.workload.node_labels) for accelerator in named)
+        short.append(Short(asks, max(1, wants.fewest - max(fits))))
+    return short

@@ -34,7 +34,7 @@ class State:
         self.table = NodeTable(fleet.nodes)
 
     def apply(self, records: Iterable[Record]) -> None:
-        """Take changed records in. O(changed)."""
+        """Take changed records in. O(changed), and what `DurationHistory` costs."""
         for record in records:
             self._forget(self.records.get(record.key))
             self.records[record.key] = record
@@ -66,6 +66,7 @@ class State:
         for name in ("records", "waiting", "live", "unusable"):
             setattr(twin, name, dict(getattr(self, name)))
         twin.by_name = {name: dict(group) for name, group in self.by_name.items()}
+        twin.durations = self.durations.copy()
         twin.team_use = {team: dict(use) for team, use in self.team_use.items()}
         return twin
 
@@ -76,11 +77,25 @@ class State:
         saved_s = np.array([max(0.0, record.run_s - record.lost_s) for record in records], dtype=np.float64)
         return Queue(
             priority=np.array([r.workload.priority for r in records], dtype=np.float64),
-            waited_s=np.array([now_s - r.waiting_since_s + r.wait_s for r in records], dtype=np.float64),
+            waited_s=np.array([self.waited_s(record, now_s) for record in records], dtype=np.float64),
             seq=np.array([r.seq for r in records], dtype=np.int64),
             duration_s=duration_s,
             remaining_s=np.maximum(duration_s - saved_s, 0.0),
         )
+
+    def waited_s(self, record: Record, now_s: float) -> float:
+        """Seconds that it has waited for resources: neither for its start time nor for what it depends on."""
+        waited_s = record.wait_s
+        if record.status is Status.WAITING:
+            waited_s += now_s - record.waiting_since_s
+        workload = record.workload
+        if not workload.depends_on and workload.not_before_s is None:
+            return waited_s
+        ended_s = [
+            r.ended_s or 0.0 for name in workload.depends_on for r in self.by_name.get(name, {}).values()
+        ]
+        eligible_s = max([workload.not_before_s or 0.0, *ended_s])
+        return max(0.0, waited_s - max(0.0, eligible_s - record.submitted_s))
 
     def node(self, name: str) -> Node | None:
         i = self.table.index.get(name)
@@ -89,6 +104,7 @@ class State:
     def _forget(self, record: Record | None) -> None:
         if record is None:
             return
+        self.durations.forget(record)
         self.waiting.pop(record.key, None)
         if self.live.pop(record.key, None) is not None:
             self._hold(record, -1.0)

@@ -1,18 +1,23 @@
 """`step`: admit, order, allocate, place, rearrange, explain. Pure, total, bounded by work."""
 
+from functools import cached_property
+
 import msgspec
 import numpy as np
 
 from suanli.domain.decision import Action, Decision, Memory, Place, Reservation, Stop
+from suanli.domain.reasons import Reason
 from suanli.domain.record import Placement, Record, Status
 from suanli.domain.workload import EndCause
 from suanli.kernel.admit import QuotaLedger, not_eligible
-from suanli.kernel.asks import Shapes, Wants, find_room
-from suanli.kernel.explain import Explainer, Walk
-from suanli.kernel.preempt import Room, Victims, make_room
-from suanli.kernel.rearrange import rearrange
+from suanli.kernel.asks import Shapes, Wants, are_met, find_room
+from suanli.kernel.explain import Blocked, Explainer, Walk
+from suanli.kernel.patience import Patience
+from suanli.kernel.preempt import PRIORITY_MAX, Room, Victims, make_room
+from suanli.kernel.rearrange import Outlook, rearrange
 from suanli.kernel.state import State
 from suanli.policies.parts import Policy
+from suanli.policies.table import NodeTable
 
 PREEMPTION_TRIES_MAX = 16
 """Searches for victims in one step: each costs O(nodes); what is not tried now is tried in the next step."""
@@ -31,15 +36,15 @@ def step(
     for record in ordered:
         wants = cycle.allocate(record)
         cycle.place(record, wants)
-    changes = rearrange(state, cycle.table, memory, now_s, cycle.unplaced(), policy)
-    cycle.actions.extend(changes.actions)
-    reservations = {**cycle.reservations, **changes.reservations}
-    decision = cycle.explain()
-    return decision, msgspec.structs.replace(changes.memory, reservations=reservations)
+    memory = cycle.rearrange(memory)
+    return cycle.explain(), memory
 
 
 class _Cycle:
-    """The working table and what has been decided so far. Lives for one step."""
+    """The working table and what has been decided so far. Lives for one step.
+
+    `table` is what is free now; what is reserved or set aside is taken from it and from `later`.
+    """
 
     def __init__(self, state: State, policy: Policy, memory: Memory, now_s: float) -> None:
         self.state = state
@@ -48,16 +53,28 @@ class _Cycle:
         self.table = state.table.copy()
         self.shapes = Shapes(state.table, policy)
         self.quota = QuotaLedger(state)
+        self.patience = Patience(state, now_s)
         self.actions: list[Action] = []
-        self.placed: list[str] = []
         self.reservations: dict[str, Reservation] = {}
         self.walk = Walk()
-        self._full: set[object] = set()
-        self._hopeless: dict[object, int] = {}
+        self._full: set[Wants] = set()
+        self._hopeless: dict[Wants, int] = {}
         self._tries = 0
         self._stopping = {r.key: r for r in state.live.values() if r.status is Status.STOPPING}
-        self._victims = Victims.among(state.live.values(), state.table, now_s)
         self._keep_reservations(memory)
+
+    @cached_property
+    def later(self) -> NodeTable:
+        """What will be free once all that is stopping has left. Made when first asked for, then kept in step."""
+        later = self.table.copy()
+        for record in self._stopping.values():
+            if record.attempt is not None:
+                later.give(record.attempt.placements)
+        return later
+
+    @cached_property
+    def victims(self) -> Victims:
+        return Victims(self.state, self.now_s)
 
     def admit(self) -> list[Record]:
         """Split off what may not start now, whatever is free."""
@@ -67,7 +84,7 @@ class _Cycle:
             if why is None:
                 eligible.append(record)
             else:
-                self.walk.decided[record.key] = why
+                self._refuse(record, why)
         return eligible
 
     def order(self, eligible: list[Record]) -> list[Record]:
@@ -81,30 +98,54 @@ class _Cycle:
         return reserved + [record for record in ordered if record.key not in self.reservations]
 
     def allocate(self, record: Record) -> Wants:
-        """What to ask for: the alternatives of its demand, and the numbers of nodes that the policy would give."""
-        return self.shapes.of(record)
+        """What to ask for: the alternatives of its demand and the numbers of nodes, as far as its quota goes."""
+        return self.quota.within(record, self.shapes.of(record), self.shapes)
 
     def place(self, record: Record, wants: Wants) -> None:
         """Start it, or keep or make room for it, or leave it waiting."""
-        over_quota = self.quota.refusal(record, wants)
-        if over_quota is not None:
-            self.walk.decided[record.key] = over_quota
+        if max(wants.caps) < wants.fewest:
+            self._refuse(record, self.quota.refusal(record, wants))
             return
         placements = self._room_for(record, wants)
         if placements is not None:
             self._start(record, placements)
-        elif record.key in self.reservations:
+        elif record.key in self.reservations or self._preempt_for(record, wants):
+            self.quota.take(record, self.reservations[record.key].placements)
             self.walk.making_room[record.key] = self._awaited(record)
-        elif not self._preempt_for(record, wants):
-            self._full.add(wants.shape)
-            self.walk.blocked[record.key] = (record, wants)
+        else:
+            self._full.add(wants)
+            self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
+            self._take(self.patience.consider(record, wants, self.table))
 
-    def unplaced(self) -> list[tuple[Record, Wants]]:
-        return list(self.walk.blocked.values())
+    def rearrange(self, memory: Memory) -> Memory:
+        """Moves, drains, idle verdicts, node scaling; and what to remember."""
+        kept = [reservation.placements for reservation in self.reservations.values()]
+        outlook = Outlook(
+            table=self.table,
+            unreserved=self._unreserved(),
+            stopping=set(self._stopping),
+            spoken_for={p.node for places in [*self.walk.placed.values(), *kept] for p in places},
+            blocked=[(blocked.record, blocked.wants) for blocked in self.walk.blocked.values()],
+        )
+        changes = rearrange(self.state, outlook, memory, self.now_s, self.policy)
+        self.actions.extend(changes.actions)
+        return msgspec.structs.replace(
+            changes.memory, reservations={**self.reservations, **changes.reservations}
+        )
 
     def explain(self) -> Decision:
         """Name the dominant reason of everything that waits."""
-        explainer = Explainer(self.state, self.table, self.reservations, self.now_s)
+        kept = {key: reservation.placements for key, reservation in self.reservations.items()}
+        if self.walk.blocked:
+            self.victims.look_again()
+        explainer = Explainer(
+            self.state,
+            table=self.table,
+            unreserved=self._unreserved(),
+            kept={**kept, **self.patience.set_aside},
+            preemption_helps=lambda wants: self.victims.could_make_room(self.later, wants, PRIORITY_MAX),
+            now_s=self.now_s,
+        )
         reasons, waiting = explainer.explain(self.walk)
         return Decision(
             policy=self.policy.name,
@@ -115,65 +156,76 @@ class _Cycle:
         )
 
     def _keep_reservations(self, memory: Memory) -> None:
+        """Those whose room is there, or will be once what is stopping has left."""
         for key, reservation in memory.reservations.items():
-            if _still_wants(self.state.records.get(key)) and self._is_awaited(reservation):
+            record = self.state.records.get(key)
+            if record is None or not self._is_meant(record, reservation):
+                continue
+            if self.later.can_take(reservation.placements):
                 self.reservations[key] = reservation
-                self.table.take(reservation.placements)
+                self._take(reservation.placements)
 
-    def _is_awaited(self, reservation: Reservation) -> bool:
-        """Whether the reserved room is there, or will be once what is stopping has left."""
-        later = self.state.table.copy()
-        for record in self.state.live.values():
-            if record.status is Status.STOPPING and record.attempt is not None:
-                later.give(record.attempt.placements)
-        return later.can_take(reservation.placements)
+    def _is_meant(self, record: Record, reservation: Reservation) -> bool:
+        """Whether somebody is to come, who waits or is being moved there, and still asks for just this."""
+        moving = record.attempt is not None and record.attempt.stop_cause is EndCause.REBALANCED
+        comes = record.status is Status.WAITING or (record.status is Status.STOPPING and moving)
+        return comes and are_met(self.state.table, self.shapes.of(record), reservation.placements)
 
     def _room_for(self, record: Record, wants: Wants) -> tuple[Placement, ...] | None:
+        """What is reserved for it as soon as it is there, else whatever is free; until then the reservation stays."""
         reservation = self.reservations.get(record.key)
         if reservation is None:
-            return None if wants.shape in self._full else find_room(self.table, wants, self.policy)
-        self.table.give(reservation.placements)
+            return None if wants in self._full else find_room(self.table, wants, self.policy)
+        self._give(reservation.placements)
         if self.table.can_take(reservation.placements):
             return reservation.placements
-        self.table.take(reservation.placements)
-        return None
+        elsewhere = find_room(self.table, wants, self.policy)
+        if elsewhere is None:
+            self._take(reservation.placements)
+        return elsewhere
+
+    def _refuse(self, record: Record, why: Reason) -> None:
+        self.walk.decided[record.key] = why
+        reservation = self.reservations.pop(record.key, None)
+        if reservation is not None:
+            self._give(reservation.placements)
 
     def _start(self, record: Record, placements: tuple[Placement, ...]) -> None:
         self.reservations.pop(record.key, None)
-        self.table.take(placements)
+        self._take(placements)
         self.quota.take(record, placements)
-        self.placed.append(record.key)
-        self.walk.placed[record.key] = record
+        self.walk.placed[record.key] = placements
         self.actions.append(Place(key=record.key, number=record.attempts_made + 1, placements=placements))
 
     def _preempt_for(self, record: Record, wants: Wants) -> bool:
-        """Reserve room that is being vacated, or end cheaper work of lower priority to get it. False: neither helps."""
+        """Reserve room that is being vacated, or end cheaper work of lower standing to get it. False: neither helps."""
         priority = record.workload.priority
-        if self._tries >= PREEMPTION_TRIES_MAX or priority <= self._hopeless.get(wants.shape, -1):
+        if priority <= self._hopeless.get(wants, -1) or self._tries >= PREEMPTION_TRIES_MAX:
             return False
-        if not self._leaving() and not self._victims.any_below(priority):
-            return False
-        self._tries += 1
-        later = self.table.copy()
-        for stopping in self._leaving():
-            if stopping.attempt is not None:
-                later.give(stopping.attempt.placements)
-        vacated = find_room(later, wants, self.policy)
-        room = Room(vacated, ()) if vacated else make_room(later, wants, priority, self._victims)
+        room = self._vacated(wants)
+        if room is None and self.victims.could_make_room(self.later, wants, priority):
+            self._tries += 1
+            room = make_room(self.later, wants, priority, self.victims)
+            if room is None:
+                self.victims.look_again()
         if room is None:
-            self._hopeless[wants.shape] = priority
+            self._hopeless[wants] = priority
             return False
         for victim in room.victims:
             self._stop(victim, record)
         self.reservations[record.key] = Reservation(placements=room.placements, since_s=self.now_s)
-        self.table.take(room.placements)
-        self.walk.making_room[record.key] = self._awaited(record)
+        self._take(room.placements)
         return True
+
+    def _vacated(self, wants: Wants) -> Room | None:
+        placements = find_room(self.later, wants, self.policy) if self._stopping else None
+        return Room(placements, (), 0.0) if placements else None
 
     def _stop(self, victim: Record, record: Record) -> None:
         assert victim.attempt is not None
         self._stopping[victim.key] = victim
-        self._victims = self._victims.without(victim.key)
+        self.later.give(victim.attempt.placements)
+        self.victims.remove(victim.key)
         self.actions.append(
             Stop(
                 key=victim.key,
@@ -184,20 +236,31 @@ class _Cycle:
             )
         )
 
-    def _leaving(self) -> list[Record]:
-        return list(self._stopping.values())
-
     def _awaited(self, record: Record) -> tuple[str, ...]:
-        reserved = self.reservations.get(record.key)
-        nodes = {p.node for p in reserved.placements} if reserved else set[str]()
+        nodes = {p.node for p in self.reservations[record.key].placements}
         return tuple(
-            r.key for r in self._leaving() if r.attempt and any(p.node in nodes for p in r.attempt.placements)
+            r.key
+            for r in self._stopping.values()
+            if r.attempt and any(p.node in nodes for p in r.attempt.placements)
         )
 
+    def _unreserved(self) -> NodeTable:
+        """What is free, whoever it is kept for."""
+        if not self.reservations and not self.patience.set_aside:
+            return self.table
+        table = self.table.copy()
+        for reservation in self.reservations.values():
+            table.give(reservation.placements)
+        for placements in self.patience.set_aside.values():
+            table.give(placements)
+        return table
 
-def _still_wants(record: Record | None) -> bool:
-    """Whether a reservation has somebody to come: one that waits, or that is being moved there."""
-    if record is None:
-        return False
-    moving = record.attempt is not None and record.attempt.stop_cause is EndCause.REBALANCED
-    return record.status is Status.WAITING or (record.status is Status.STOPPING and moving)
+    def _take(self, placements: tuple[Placement, ...]) -> None:
+        self.table.take(placements)
+        if "later" in self.__dict__:
+            self.later.take(placements)
+
+    def _give(self, placements: tuple[Placement, ...]) -> None:
+        self.table.give(placements)
+        if "later" in self.__dict__:
+            self.later.give(placements)

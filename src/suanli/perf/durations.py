@@ -1,6 +1,6 @@
 """How long a workload will run: declared, else learned from what finished."""
 
-from collections import defaultdict
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from statistics import median
 
@@ -10,33 +10,59 @@ Likeness = tuple[str, tuple[str, ...], int]
 
 
 class DurationHistory:
-    """Running times of what succeeded, by team, command and size. `add` is O(1), an estimate O(n log n) of its class.
+    """Running times of what succeeded, by team, command and size; without the work that was lost and run again.
 
-    At most `per_class` latest times are kept for each class.
+    A function of the records it was told and of nothing else: neither of their order, nor of what was forgotten. `add`
+    and `forget` are O(log n) and a shift in their class, an estimate is O(`per_class`) after a change, else O(1).
     """
 
     def __init__(self, per_class: int = 50) -> None:
         self._per_class = per_class
-        self._times_s: dict[Likeness, list[float]] = defaultdict(list)
+        self._times: dict[Likeness, list[tuple[float, str, float]]] = {}
+        self._medians: dict[Likeness, float] = {}
 
     def add(self, record: Record) -> None:
         if record.status is Status.SUCCEEDED:
-            times = self._times_s[_likeness(record)]
-            times.append(record.run_s)
-            del times[: -self._per_class]
+            like = _likeness(record)
+            insort(self._times.setdefault(like, []), _time(record))
+            self._medians.pop(like, None)
 
     def add_all(self, records: Iterable[Record]) -> None:
         for record in records:
             self.add(record)
 
+    def forget(self, record: Record) -> None:
+        """Take back what `add` was told of this very record."""
+        like = _likeness(record)
+        times = self._times.get(like, [])
+        i = bisect_left(times, _time(record))
+        if record.status is Status.SUCCEEDED and i < len(times) and times[i] == _time(record):
+            del times[i]
+            self._medians.pop(like, None)
+
+    def copy(self) -> "DurationHistory":
+        twin = DurationHistory(self._per_class)
+        twin._times = {like: list(times) for like, times in self._times.items()}
+        twin._medians = dict(self._medians)
+        return twin
+
     def estimate_s(self, record: Record) -> float | None:
-        """Seconds of running from start to end: declared, else the median of its like, else None."""
+        """Seconds of running from start to end: declared, else the median of its latest like, else None."""
         if record.workload.duration_s is not None:
             return record.workload.duration_s
-        times = self._times_s.get(_likeness(record))
-        return median(times) if times else None
+        like = _likeness(record)
+        if not self._times.get(like):
+            return None
+        if like not in self._medians:
+            latest = self._times[like][-self._per_class :]
+            self._medians[like] = median(useful_s for _, _, useful_s in latest)
+        return self._medians[like]
 
 
 def _likeness(record: Record) -> Likeness:
     workload = record.workload
     return (workload.team, workload.run, workload.worker_count)
+
+
+def _time(record: Record) -> tuple[float, str, float]:
+    return (record.ended_s or 0.0, record.key, max(0.0, record.run_s - record.lost_s))

@@ -19,14 +19,10 @@ class IdleVerdict(msgspec.Struct, frozen=True):
 def judge(
     record: Record, use: Mapping[str, float], since_s: float | None, warned_s: float, now_s: float
 ) -> IdleVerdict:
-    """What an idle rule says now. Not measured means not judged: the clock neither starts nor stops."""
+    """What an idle rule says now. Not measured means not judged: idle is only what was seen idle without a break."""
     rule = record.workload.idle
     used = use.get(record.key)
-    if rule is None:
-        return IdleVerdict(None)
-    if used is None:
-        return IdleVerdict(since_s)
-    if used >= rule.below:
+    if rule is None or used is None or used >= rule.below:
         return IdleVerdict(None)
     since_s = now_s if since_s is None else since_s
     if now_s - since_s < rule.for_s:

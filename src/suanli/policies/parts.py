@@ -1,6 +1,6 @@
 """What the parts of a policy look like."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -23,8 +23,8 @@ class Queue(msgspec.Struct, frozen=True, eq=False):
 Order = Callable[[Queue], Floats]
 """Rank of each row, float[n]: lower goes first, ties go by submission."""
 
-Allocate = Callable[[Record], tuple[int, ...]]
-"""Numbers of nodes to try for a workload, the most wanted first."""
+Allocate = Callable[[Record], Sequence[int]]
+"""Numbers of nodes to try for a workload, the most wanted first. The least of them is what it needs at all."""
 
 Place = Callable[[NodeTable, Ask, Indices, int], Indices]
 """From candidate nodes (all have room, at least `nodes` of them, in table order) the `nodes` to take."""

@@ -1,6 +1,7 @@
 """`NodeTable`: what every node has and has free, as arrays. The ground that placement works on.
 
-Shapes: N nodes, R = 4 plain resources (`RESOURCES`), D devices on the largest node, M accelerator models.
+Shapes: N nodes, R = 4 plain resources (`RESOURCES`), D devices on the largest node, M accelerator models, C classes
+of nodes with the same capacity.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,8 @@ Indices = NDArray[np.intp]
 class Ask(msgspec.Struct, frozen=True, eq=False):
     """One alternative of a demand, as the table understands it. `model` is -1 for none and -2 for one nobody has.
 
-    `labels` must all be on the node. `count` is the number of devices, below 1 the share of a single one.
+    `labels` must all be on the node. `count` is the number of devices, below 1 the share of a single one. What is not
+    asked for (0) fits everywhere, on an overfull node too.
     """
 
     vector: Floats
@@ -35,7 +37,11 @@ class Ask(msgspec.Struct, frozen=True, eq=False):
 
 
 class NodeTable:
-    """Mutable inside; `copy` is O(N·(R+D+M)), `take` and `give` O(D) for each placement."""
+    """Mutable inside; `copy` is O(N·(R+D+M)), `take` and `give` O(D+M) for each placement.
+
+    float[N, R] `capacity` and `free`; int[N, D] `device_model`, float[N, D] `device_free`; int[N, M] `devices` (all)
+    and `whole_free`, float[N, M] `largest_share`; float[N] `device_left`, the sum of `device_free`.
+    """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self.nodes = tuple(nodes)
@@ -43,37 +49,54 @@ class NodeTable:
         self.index = {name: i for i, name in enumerate(self.names)}
         self.models = tuple(sorted({model for node in nodes for model in node.accelerators}))
         self._model_index = {model: i for i, model in enumerate(self.models)}
-        self.capacity = np.array(
-            [[n.cpus, n.memory_bytes, n.disk_bytes, n.network_bps] for n in nodes], dtype=np.float64
-        ).reshape(len(nodes), len(RESOURCES))
-        self.free = self.capacity.copy()
-        widest = max((len(node.accelerators) for node in nodes), default=0)
+        plain = [[n.cpus, float(n.memory_bytes), float(n.disk_bytes), n.network_bps] for n in nodes]
+        # by column, since a fit test looks at one resource of all nodes at a time
+        self.capacity: Floats = np.array(plain, dtype=np.float64, order="F").reshape(
+            len(nodes), len(RESOURCES), order="F"
+        )
+        self.free = self.capacity.copy(order="K")
+        self.inverse_capacity = np.divide(
+            1.0, self.capacity, out=np.zeros_like(self.capacity), where=self.capacity > 0
+        )
+        self.device_count = np.array([len(node.accelerators) for node in nodes], dtype=np.intp)
+        widest = int(self.device_count.max(initial=0))
         self.device_model = np.full((len(nodes), widest), -1, dtype=np.int16)
-        self.device_free = np.zeros((len(nodes), widest))
         for i, node in enumerate(nodes):
-            for d, model in enumerate(node.accelerators):
-                self.device_model[i, d] = self._model_index[model]
-                self.device_free[i, d] = 1.0
-        self.whole_free = np.zeros((len(nodes), len(self.models)), dtype=np.int32)
-        self.largest_share = np.zeros((len(nodes), len(self.models)))
-        self._recount(range(len(nodes)))
-        self.devices = self.whole_free.copy()
-        kinds = np.concatenate([self.capacity, self.devices], axis=1)
-        _, self._class_rows, self._class_of = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
+            self.device_model[i, : len(node.accelerators)] = [self._model_index[m] for m in node.accelerators]
         self.usable = np.ones(len(nodes), dtype=np.bool_)
-        self._most: tuple[Floats, Floats, Floats] | None = None
-        self._sizes: tuple[NDArray[np.int64], NDArray[np.int64], Bools] | None = None
+        self.set_devices((self.device_model >= 0).astype(np.float64))
+        self.devices = self.whole_free.copy(order="K")
+        kinds = np.concatenate([self.capacity, self.devices], axis=1)
+        _, self._class_rows, inverse = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
+        self._class_of: Indices = inverse.reshape(-1)
+        self._labels: dict[str, tuple[dict[str | None, int], Indices]] = {}
+        self._most: tuple[list[float], list[float], list[float]] | None = None
 
     def copy(self) -> "NodeTable":
         """The same nodes with free quantities of its own."""
         twin = object.__new__(NodeTable)
         twin.__dict__.update(self.__dict__)
-        for name in ("free", "device_free", "whole_free", "largest_share", "usable"):
-            setattr(twin, name, getattr(self, name).copy())
+        for name in ("free", "device_free", "device_left", "whole_free", "largest_share", "usable"):
+            setattr(twin, name, getattr(self, name).copy(order="K"))
         return twin
 
+    def set_devices(self, device_free: Floats) -> None:
+        """Replace what is free of every device, float[N, D], and count again."""
+        self.device_free = device_free
+        self.device_left = device_free.sum(axis=1)
+        shape = (len(self.nodes), len(self.models))
+        self.whole_free = np.zeros(shape, dtype=np.int32, order="F")
+        self.largest_share = np.zeros(shape, order="F")
+        for m in range(len(self.models)):
+            mine = np.where(self.device_model == m, device_free, 0.0)
+            self.whole_free[:, m] = (mine >= 1.0 - TOLERANCE).sum(axis=1)
+            self.largest_share[:, m] = mine.max(axis=1, initial=0.0)
+        self._most = None
+
     def ask(self, demand: Demand, accelerator: AcceleratorDemand | None, labels: dict[str, str]) -> Ask:
-        vector = np.array([demand.cpus, demand.memory_bytes, demand.disk_bytes, demand.network_bps])
+        vector = np.array(
+            [demand.cpus, float(demand.memory_bytes), float(demand.disk_bytes), demand.network_bps]
+        )
         pairs = tuple(sorted(labels.items()))
         if accelerator is None:
             return Ask(vector, -1, 0.0, "", pairs)
@@ -83,72 +106,76 @@ class NodeTable:
     def may_fit(self, ask: Ask) -> bool:
         """False where no node can have room, by the largest free quantity of each kind. O(R), after O(N·R) once."""
         if self._most is None:
-            plain = self.free.max(axis=0, initial=0.0)
-            whole = self.whole_free.max(axis=0, initial=0).astype(np.float64)
-            self._most = (plain, whole, self.largest_share.max(axis=0, initial=0.0))
+            self._most = (
+                self.free.max(axis=0, initial=0.0).tolist(),
+                self.whole_free.max(axis=0, initial=0).tolist(),
+                self.largest_share.max(axis=0, initial=0.0).tolist(),
+            )
         plain, whole, largest = self._most
-        if ask.model == -2 or (plain < ask.vector - TOLERANCE).any():
+        if ask.model == -2:
             return False
-        if ask.model < 0:
-            return True
-        return bool((largest if ask.count < 1 else whole)[ask.model] >= ask.count - TOLERANCE)
+        for most, asked in zip(plain, ask.vector.tolist(), strict=True):
+            if most < asked - TOLERANCE:
+                return False
+        return ask.model < 0 or (largest if ask.count < 1 else whole)[ask.model] >= ask.count - TOLERANCE
 
     def fitting(self, ask: Ask) -> Bools:
-        """Nodes, bool[N], that are usable and have room for `ask` now."""
-        return self.usable & self._has_room(ask, self.free, self.whole_free, self.largest_share)
-
-    def count_able(self, ask: Ask) -> tuple[int, int]:
-        """How many nodes are `able`, and how many of these are usable. O(N) sums over classes of like nodes."""
-        if ask.labels or ask.model == -2:
-            able = self.able(ask)
-            return int(able.sum()), int((able & self.usable).sum())
-        rows = self._class_rows
-        devices = self.devices[rows]
-        fits = self._has_room(ask, self.capacity[rows], devices, (devices > 0).astype(np.float64))
-        everywhere, usable = self._class_sizes()
-        return int(everywhere[fits].sum()), int(usable[fits].sum())
-
-    def _class_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        classes = len(self._class_rows)
-        if self._sizes is None or self._sizes[2] is not self.usable:
-            flat = self._class_of.reshape(-1)
-            usable = np.bincount(flat[self.usable], minlength=classes)
-            self._sizes = (np.bincount(flat, minlength=classes), usable, self.usable)
-        return self._sizes[0], self._sizes[1]
+        """Nodes, bool[N], that are usable and have room for `ask` now. O(N·R)."""
+        room = self._has_room(ask, self.free, self.whole_free, self.largest_share)
+        room &= self.usable
+        return room & self.labelled(ask.labels) if ask.labels else room
 
     def able(self, ask: Ask) -> Bools:
-        """Nodes, bool[N], that had room for `ask` if they were empty and healthy."""
-        return self._has_room(ask, self.capacity, self.devices, (self.devices > 0).astype(np.float64))
+        """Nodes, bool[N], that had room for `ask` if they were empty and healthy. O(C·R + N)."""
+        able = self.able_classes(ask)[self._class_of]
+        return able & self.labelled(ask.labels) if ask.labels else able
+
+    def able_classes(self, ask: Ask) -> Bools:
+        """The same by class of node, bool[C], labels aside."""
+        rows = self._class_rows
+        devices = self.devices[rows]
+        return self._has_room(ask, self.capacity[rows], devices, (devices > 0).astype(np.float64))
 
     def _has_room(self, ask: Ask, free: Floats, whole: NDArray[np.int32], largest: Floats) -> Bools:
-        room: Bools = np.all(free >= ask.vector - TOLERANCE, axis=1)
         if ask.model == -2:
-            return np.zeros_like(room)
-        if ask.model >= 0:
-            has = largest[:, ask.model] >= ask.count - TOLERANCE
-            room &= has if ask.count < 1 else whole[:, ask.model] >= ask.count
-        return room & self.labelled(ask.labels) if ask.labels else room
+            return np.zeros(len(free), dtype=np.bool_)
+        if ask.model < 0:
+            room = np.ones(len(free), dtype=np.bool_)
+        elif ask.count < 1:
+            room = largest[:, ask.model] >= ask.count - TOLERANCE
+        else:
+            room = whole[:, ask.model] >= ask.count
+        for r, asked in enumerate(ask.vector.tolist()):
+            if asked > 0:
+                room &= free[:, r] >= asked - TOLERANCE
+        return room
 
     def labelled(self, labels: tuple[tuple[str, str], ...]) -> Bools:
         """Nodes, bool[N], that carry all of these labels (`zone`, `rack`, `site` and `name` count as labels)."""
-        return np.array([all(label_of(node, key) == value for key, value in labels) for node in self.nodes])
+        has = np.ones(len(self.nodes), dtype=np.bool_)
+        for key, value in labels:
+            if key not in self._labels:
+                codes: dict[str | None, int] = {}
+                of_node = [codes.setdefault(label_of(node, key), len(codes)) for node in self.nodes]
+                self._labels[key] = codes, np.array(of_node, dtype=np.intp)
+            known, of = self._labels[key]
+            has &= of == known.get(value, -1)
+        return has
 
     def placement(self, i: int, ask: Ask) -> Placement:
-        """Room for `ask` on node `i`, with devices named: whole ones in index order, a share best-fit."""
+        """Room for `ask` on node `i`, with devices named: whole ones in index order, a share where least is left."""
         devices: tuple[int, ...] = ()
         share = 1.0
         if ask.model >= 0:
-            mine = self.device_model[i] == ask.model
+            free = np.where(self.device_model[i] == ask.model, self.device_free[i], 0.0)
             if ask.count < 1:
                 share = ask.count
-                room = np.where(
-                    mine & (self.device_free[i] >= share - TOLERANCE), self.device_free[i], np.inf
-                )
-                devices = (int(np.argmin(room)),)
+                # rounded, so that what was added up in another order is still a tie
+                left = np.where(free >= share - TOLERANCE, np.round(free, 9), np.inf)
+                devices = (int(np.argmin(left)),)
             else:
-                whole = np.flatnonzero(mine & (self.device_free[i] >= 1.0 - TOLERANCE))
-                devices = tuple(int(d) for d in whole[: int(ask.count)])
-        cpus, memory, disk, network = (float(x) for x in ask.vector)
+                devices = tuple(np.flatnonzero(free >= 1.0 - TOLERANCE)[: int(ask.count)].tolist())
+        cpus, memory, disk, network = ask.vector.tolist()
         return Placement(
             self.names[i],
             Share(
@@ -169,10 +196,11 @@ class NodeTable:
             if i is None or not self.usable[i]:
                 return False
             share = placement.share
-            if (self.free[i] < share_vector(share) - TOLERANCE).any():
+            asked = share_vector(share)
+            if ((self.free[i] < asked - TOLERANCE) & (asked > 0)).any():
                 return False
             devices = list(share.devices)
-            if devices and (max(devices) >= self.device_free.shape[1]):
+            if devices and max(devices) >= self.device_count[i]:
                 return False
             if (self.device_free[i, devices] < share.device_share - TOLERANCE).any():
                 return False
@@ -193,22 +221,23 @@ class NodeTable:
                 continue
             self._most = None
             self.free[i] += sign * share_vector(placement.share)
-            devices = [d for d in placement.share.devices if d < self.device_free.shape[1]]
+            devices = [d for d in placement.share.devices if d < self.device_count[i]]
             if devices:
                 self.device_free[i, devices] += sign * placement.share.device_share
-                self._recount((i,))
+                self._recount(i)
 
-    def _recount(self, rows: Iterable[int]) -> None:
-        for i in rows:
-            for m in range(len(self.models)):
-                free = self.device_free[i, self.device_model[i] == m]
-                self.whole_free[i, m] = int((free >= 1.0 - TOLERANCE).sum())
-                self.largest_share[i, m] = float(free.max(initial=0.0))
+    def _recount(self, i: int) -> None:
+        count = self.device_count[i]
+        free, model = self.device_free[i, :count], self.device_model[i, :count]
+        self.device_left[i] = free.sum()
+        self.whole_free[i] = np.bincount(model[free >= 1.0 - TOLERANCE], minlength=len(self.models))
+        self.largest_share[i] = 0.0
+        np.maximum.at(self.largest_share[i], model, free)
 
 
 def share_vector(share: Share) -> Floats:
     """float[R], in the order of RESOURCES."""
-    return np.array([share.cpus, share.memory_bytes, share.disk_bytes, share.network_bps])
+    return np.array([share.cpus, float(share.memory_bytes), float(share.disk_bytes), share.network_bps])
 
 
 def label_of(node: Node, key: str) -> str | None:

@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from suanli.policies.table import Ask, Floats, Indices, NodeTable
+from suanli.policies.table import RESOURCES, Ask, Floats, Indices, NodeTable
+
+DEVICE_WEIGHT = 2.0
+"""Devices count twice among the resources of a node: they are what is scarce."""
 
 
 def first_fit(table: NodeTable, ask: Ask, candidates: Indices, nodes: int) -> Indices:
@@ -11,7 +14,7 @@ def first_fit(table: NodeTable, ask: Ask, candidates: Indices, nodes: int) -> In
 
 
 def best_fit(table: NodeTable, ask: Ask, candidates: Indices, nodes: int) -> Indices:
-    """The nodes with the least left over, so that large free blocks stay whole. O(N log N).
+    """The nodes with the least left over, so that large free blocks stay whole. O(N), for a gang O(N log N).
 
     Left over is the mean free fraction of the resources that the node has, devices counted once more than the rest
     (they are what is scarce); ties go to the first in fleet order, consistently (random ties cost best fit its gain).
@@ -20,25 +23,31 @@ def best_fit(table: NodeTable, ask: Ask, candidates: Indices, nodes: int) -> Ind
 
 
 def spread(table: NodeTable, ask: Ask, candidates: Indices, nodes: int) -> Indices:
-    """The emptiest nodes, so that load and the harm of losing a node are spread. O(N log N)."""
+    """The emptiest nodes, so that load and the harm of losing a node are spread. O(N), for a gang O(N log N)."""
     return _lowest(-_left_over(table, ask, candidates), candidates, nodes)
 
 
 def _lowest(score: Floats, candidates: Indices, nodes: int) -> Indices:
+    if nodes == 1:
+        first = int(np.argmin(score))
+        return candidates[first : first + 1]
     return candidates[np.argsort(score, kind="stable")[:nodes]]
 
 
 def _left_over(table: NodeTable, ask: Ask, candidates: Indices) -> Floats:
-    capacity = table.capacity[candidates]
-    left = (table.free[candidates] - ask.vector) / np.where(capacity > 0, capacity, 1.0)
-    plain = left.sum(axis=1)
-    weights = (capacity > 0).sum(axis=1).astype(np.float64)
-    if table.device_free.shape[1]:
-        devices = (table.device_model[candidates] >= 0).sum(axis=1)
-        free = table.device_free[candidates].sum(axis=1) - (ask.count if ask.model >= 0 else 0.0)
-        plain = plain + 2.0 * np.where(devices > 0, free / np.maximum(devices, 1), 0.0)
-        weights = weights + 2.0 * (devices > 0)
-    return _rounded(plain / np.maximum(weights, 1.0))
+    """float[candidates]: the weighted mean of free fractions after the placement, 0 full to 1 empty."""
+    total = np.zeros(len(candidates))
+    weights = np.zeros(len(candidates))
+    for r, _ in enumerate(RESOURCES):
+        inverse = table.inverse_capacity[candidates, r]
+        total += (table.free[candidates, r] - ask.vector[r]) * inverse
+        weights += inverse > 0
+    devices = table.device_count[candidates]
+    if devices.any():
+        left = table.device_left[candidates] - (ask.count if ask.model >= 0 else 0.0)
+        total += DEVICE_WEIGHT * left / np.maximum(devices, 1) * (devices > 0)
+        weights += DEVICE_WEIGHT * (devices > 0)
+    return _rounded(total / np.maximum(weights, 1.0))
 
 
 def _rounded(score: Floats) -> Floats:
