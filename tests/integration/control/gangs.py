@@ -73,6 +73,15 @@ def controller(home: Path, handle: ClusterHandle, fleet: Fleet = FLEET) -> Itera
         store.close()
 
 
+def control(home: Path, handle: ClusterHandle, holder: str) -> None:
+    """A controller's process: cycles until it is killed."""
+    engine, store = RayEngine(handle), SqlStore(f"sqlite:///{home / 'suanli.db'}")
+    running = Controller(Ports(store, engine, SystemClock(), History()), holder=holder, home=home)
+    while True:
+        running.cycle()
+        time.sleep(TICK_S)
+
+
 def counting_gang(name: str, steps: int, nodes: int = 4, pace_s: float = 0.1) -> Workload:
     """A gang that counts, one worker on each node, on two A100-80GB each."""
     return Workload(

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from gangs import COUNTER, control
+
 from suanli.control.clock import SystemClock
-from suanli.control.controller import Controller, Ports
 from suanli.domain import events as ev
 from suanli.domain.fleet import Fleet, Node
 from suanli.domain.record import Status
 from suanli.domain.resources import Demand
 from suanli.domain.workload import EndCause, Kind, Workload
 from suanli.engine.ray.cluster import ClusterHandle, start_or_adopt, stop
-from suanli.engine.ray.engine import RayEngine
 from suanli.ports.store import Commit
 from suanli.store import SqlStore
-from suanli.telemetry.history import History
 
 KILLS = 20
 JOBS = 6
 NODE = Node(name="local", cpus=3, memory_bytes=4 * 2**30)
-COUNTER = str(Path(__file__).with_name("counter.py"))
 
 
 @pytest.fixture(scope="module")
@@ -37,27 +37,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterHandle]
     stop(handle)
 
 
-def _control(home: Path, handle: ClusterHandle) -> None:
-    """A controller's process: cycles until it is killed."""
-    engine = RayEngine(handle)
-    store = SqlStore(f"sqlite:///{home / 'suanli.db'}")
-    ports = Ports(store, engine, SystemClock(), History())
-    controller = Controller(ports, holder="the-one-controller", home=home)
-    while True:
-        controller.cycle()
-        time.sleep(0.05)
-
-
 def _workload(i: int) -> Workload:
     return Workload(
         name=f"count-{i}",
         kind=Kind.TRAIN,
-        run=(sys.executable, COUNTER),
+        run=(sys.executable, str(COUNTER)),
         demand=Demand(cpus=1.0, memory_bytes=2**28),
         workers_per_node=1 + i % 2,
         priority=40 + i,
         env={"SUANLI_TEST_STEPS": "40", "SUANLI_TEST_PACE_S": "0.15"},
-        workdir=str(Path(COUNTER).parent),
+        workdir=str(COUNTER.parent),
         grace_s=5.0,
     )
 
@@ -76,7 +65,7 @@ def test_work_survives_twenty_kills_of_its_controller_and_never_runs_twice(
     kills = 0
     ends_s = time.monotonic() + 150
     while time.monotonic() < ends_s:
-        controller = fork.Process(target=_control, args=(tmp_path, cluster))
+        controller = fork.Process(target=control, args=(tmp_path, cluster, "the-one-controller"))
         controller.start()
         assert controller.pid is not None
         controller.join(rng.uniform(0.3, 2.5) if kills < KILLS else 5.0)
