@@ -3,9 +3,8 @@
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import Response
 
 from suanli.api.guard import OPEN_PATHS
 from suanli.api.problems import ProblemDetails

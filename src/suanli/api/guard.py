@@ -5,21 +5,28 @@ that nothing of a stranger's request is read.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import HTTPException
+from fastapi.concurrency import run_in_threadpool
+from fastapi.datastructures import Headers
 
 from suanli.api import problems
 from suanli.api.limits import Buckets
 from suanli.credentials.tokens import verify
 from suanli.domain.errors import NotAuthorised, SuanliError, UsageError
 from suanli.ports.store import Store, Token
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""These five are the ASGI specification's."""
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """All that answers without a token. A test holds every other route to it."""
@@ -34,11 +41,11 @@ LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
+_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+]
 
 
 class Forbidden(NotAuthorised):
@@ -170,9 +177,10 @@ def _bounded(receive: Receive) -> Receive:
 def _with_headers(send: Send, request_id: str) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = request_id
-            headers.update(_HEADERS)
+            given = list(message.get("headers", ()))
+            names = {name.lower() for name, _ in given}
+            more = [*_HEADERS, (b"x-request-id", request_id.encode())]
+            message["headers"] = given + [header for header in more if header[0] not in names]
         await send(message)
 
     return sending

@@ -1,13 +1,12 @@
 """Errors as RFC 9457 has them. Made in one place, so that nothing internal leaks and every surface says the same."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
 from suanli.domain.errors import NotFound, SuanliError, UsageError
 from suanli.spec import Problem, SpecErrors
@@ -63,7 +62,13 @@ class WrongRequest(UsageError):
         self.problems = problems
 
 
-_BY_STATUS: dict[int, type[SuanliError]] = {404: NoSuchRoute, 405: WrongMethod, 413: TooLarge}
+_BY_STATUS: dict[int, type[SuanliError]] = {
+    400: WrongRequest,
+    404: NoSuchRoute,
+    405: WrongMethod,
+    413: TooLarge,
+}
+"""What the framework itself answers with."""
 
 
 def details(error: SuanliError, request_id: str) -> ProblemDetails:
@@ -103,7 +108,8 @@ def install(app: FastAPI) -> None:
     """Let every failure of a route end as a problem."""
     app.add_exception_handler(SuanliError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _of_status)
+    for status, kind in _BY_STATUS.items():
+        app.add_exception_handler(status, _answering(kind))
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -129,9 +135,11 @@ def _mistake(found: dict[str, Any]) -> Problem:
     return Problem(file=place, line=0, column=0, field=".".join(path)[:200], message=message)
 
 
-def _of_status(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return response(_BY_STATUS.get(error.status_code, WrongRequest)(), request_id_of(request))
+def _answering(kind: type[SuanliError]) -> Callable[[Request, Exception], Response]:
+    def answer(request: Request, _error: Exception) -> Response:
+        return response(kind(), request_id_of(request))
+
+    return answer
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

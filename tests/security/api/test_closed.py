@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fastapi import WebSocketDisconnect
 from fastapi.routing import APIRoute
-from starlette.websockets import WebSocketDisconnect
 
 from suanli.api.guard import BODY_BYTES_MAX, OPEN_PATHS
 from suanli.credentials.tokens import new_token

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from starlette.responses import Response
 
 from suanli.api.answers import answer, returns
 from suanli.api.request import Actor, Here

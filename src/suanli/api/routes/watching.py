@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query
-from starlette.responses import PlainTextResponse, Response
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import PlainTextResponse
 
 from suanli.api.answers import answer, returns
 from suanli.api.request import Here

@@ -4,8 +4,7 @@ import enum
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Path, Query
-from starlette.responses import Response
+from fastapi import APIRouter, Path, Query, Response
 
 from suanli.api.answers import answer, returns
 from suanli.api.request import Actor, Here
