@@ -20,8 +20,8 @@ def capacity(declared: Fleet | None, views: Sequence[NodeView], cordoned: Mappin
     """Nodes to plan with. Pure, O(nodes).
 
     Without a declared fleet: what the engine sees. With one: its nodes, each with no more than was found there, and
-    those added by scaling. A declared node that the engine does not see stays in the fleet, unusable, so that what
-    waits for it says so.
+    those added by scaling, for as long as they live. A declared node that the engine does not see stays in the fleet,
+    unusable, so that what waits for it says so.
     """
     seen = {view.name: view for view in views}
     if declared is None:
@@ -63,6 +63,8 @@ def _added(declared: Fleet, views: Sequence[NodeView]) -> tuple[Node, ...]:
     if declared.scaling is None:
         return ()
     template = declared.scaling.template
-    names = sorted(view.name for view in views if is_scaled(declared.scaling, view.name))
+    # Ray goes on listing nodes that were given back or lost: their names are free again
+    living = [view.name for view in views if view.alive]
+    names = sorted(name for name in living if is_scaled(declared.scaling, name))
     known = {node.name for node in declared.nodes}
     return tuple(msgspec.structs.replace(template, name=name) for name in names if name not in known)
