@@ -62,9 +62,12 @@ def _capped(node: Node, view: NodeView | None) -> Node:
 def _added(declared: Fleet, views: Sequence[NodeView]) -> tuple[Node, ...]:
     if declared.scaling is None:
         return ()
-    template = declared.scaling.template
-    # Ray goes on listing nodes that were given back or lost: their names are free again
-    living = [view.name for view in views if view.alive]
-    names = sorted(name for name in living if is_scaled(declared.scaling, name))
     known = {node.name for node in declared.nodes}
-    return tuple(msgspec.structs.replace(template, name=name) for name in names if name not in known)
+    # Ray goes on listing nodes that were given back or lost: their names are free again
+    living = [view for view in views if view.alive and is_scaled(declared.scaling, view.name)]
+    template = declared.scaling.template
+    return tuple(
+        _capped(msgspec.structs.replace(template, name=view.name), view)
+        for view in sorted(living, key=lambda view: view.name)
+        if view.name not in known
+    )

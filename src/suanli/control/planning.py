@@ -1,7 +1,7 @@
 """What would happen: the step on a copy of the state. Changes nothing."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -10,9 +10,10 @@ import numpy as np
 from suanli.domain.decision import Decision, Memory, Place, Stop
 from suanli.domain.fleet import Fleet, Node
 from suanli.domain.reasons import Tier, code_of
-from suanli.domain.record import Placement, Record, Status, key_of
+from suanli.domain.record import Placement, Record, Status
 from suanli.domain.resources import Share
 from suanli.domain.workload import Workload
+from suanli.kernel.outcome import carried_out
 from suanli.kernel.relax import Relaxation, would_run_if
 from suanli.kernel.state import State
 from suanli.kernel.step import step
@@ -25,7 +26,7 @@ EXPLAINED_SHAPES_MAX = 50
 
 
 class PlannedPlacement(msgspec.Struct, frozen=True, kw_only=True):
-    """One node's part of a workload. `start` is seconds from now: 0, or the longest grace of what must stop first."""
+    """One node's part of a workload. `start` is seconds from now: 0, or the longest grace of what must leave first."""
 
     workload: str
     replica: int | None
@@ -77,24 +78,23 @@ def plan(
     """Submit to a copy of `state` and step once. Only the given workloads are reported, and what stops for them."""
     trial = state.copy()
     keys = _submit(trial, workloads, now_s)
-    rng = np.random.default_rng(len(state.records))
-    decision, after = step(trial, policy, memory, now_s, rng)
+    decision, after = step(trial, policy, memory, now_s, np.random.default_rng(len(state.records)))
     starts = {a.key: a.placements for a in decision.actions if isinstance(a, Place) and a.key in keys}
     reserved = {k: r.placements for k, r in after.reservations.items() if k in keys}
     stops = [a for a in decision.actions if isinstance(a, Stop) and a.stopped_for in keys]
-    graces = {k: _grace(trial, k, stops) for k in reserved}
+    outcome = carried_out(trial, decision, now_s)
     placements = [
-        _placement(trial.records[key], place, trial.fleet, graces.get(key, 0.0))
+        _placement(trial, key, place, _leaving_s(outcome, places) if key in reserved else 0.0)
         for key, places in {**starts, **reserved}.items()
         for place in places
     ]
-    waiting = _waiting(trial, policy, memory, decision, [k for k in keys if k not in starts], now_s, rng)
+    waiting = [key for key in keys if key not in starts and key not in reserved]
     answer = Plan(
         plan_id="",
         policy=policy.name,
         placements=tuple(placements),
         stops=tuple(_planned_stop(trial.records[s.key], s) for s in stops),
-        waiting=tuple(w for w in waiting if key_of(w.workload, w.replica) not in reserved),
+        waiting=tuple(_waiting(outcome, policy, after, decision, waiting, now_s)),
         cost_per_hour=round(sum(p.price_per_hour for p in placements), 6),
     )
     return msgspec.structs.replace(answer, plan_id=_digest(workloads, trial.fleet, answer)), decision
@@ -132,19 +132,30 @@ def _submit(trial: State, workloads: Sequence[Workload], now_s: float) -> dict[s
     return keys
 
 
-def _grace(trial: State, key: str, stops: Sequence[Stop]) -> float:
-    return max((trial.records[s.key].workload.grace_s for s in stops if s.stopped_for == key), default=0.0)
+def _leaving_s(outcome: State, placements: Sequence[Placement]) -> float:
+    """The longest grace of what is stopping on these nodes."""
+    nodes = {placement.node for placement in placements}
+    return max(
+        (
+            record.workload.grace_s
+            for record in outcome.live.values()
+            if record.status is Status.STOPPING
+            and record.attempt is not None
+            and any(p.node in nodes for p in record.attempt.placements)
+        ),
+        default=0.0,
+    )
 
 
-def _placement(record: Record, placement: Placement, fleet: Fleet, start_s: float) -> PlannedPlacement:
-    node = next(node for node in fleet.nodes if node.name == placement.node)
+def _placement(trial: State, key: str, placement: Placement, start_s: float) -> PlannedPlacement:
+    record, node = trial.records[key], trial.node(placement.node)
     return PlannedPlacement(
         workload=record.name,
         replica=record.replica,
         node=placement.node,
         resources=msgspec.to_builtins(placement.share),
         start=start_s,
-        price_per_hour=round(share_price(node, placement.share), 6),
+        price_per_hour=round(share_price(node, placement.share), 6) if node else 0.0,
     )
 
 
@@ -158,43 +169,41 @@ def _planned_stop(record: Record, stop: Stop) -> PlannedStop:
 
 
 def _waiting(
-    trial: State,
-    policy: Policy,
-    memory: Memory,
-    decision: Decision,
-    keys: Sequence[str],
-    now_s: float,
-    rng: np.random.Generator,
-) -> list[PlannedWait]:
-    waits: list[PlannedWait] = []
-    relaxed: dict[Any, tuple[Relaxation, ...]] = {}
+    outcome: State, policy: Policy, memory: Memory, decision: Decision, keys: Sequence[str], now_s: float
+) -> Iterator[PlannedWait]:
+    """What waits in the `outcome` of the step, and what would change that."""
+    relaxed: dict[object, tuple[Relaxation, ...]] = {}
     for key in keys:
-        record, why = trial.records[key], decision.reason_for(key)
+        record, why = outcome.records[key], decision.reason_for(key)
         if why is None:
             continue
-        w = record.workload
-        shape = (w.demand, w.nodes, w.priority, w.team, w.depends_on, why.token)
-        if shape not in relaxed and len(relaxed) < EXPLAINED_SHAPES_MAX:
-            relaxed[shape] = would_run_if(trial, policy, memory, key, now_s, rng)
-        waits.append(
-            PlannedWait(
-                workload=record.name,
-                replica=record.replica,
-                reason=why.token,
-                resource=why.resource,
-                sentence=sentence(why),
-                evidence=dict(why.evidence),
-                will_waiting_help=why.will_waiting_help,
-                will_preemption_help=why.will_preemption_help,
-                never_fits=code_of(why.token).tier is Tier.NEVER_FITS,
-                would_run_if=relaxed.get(shape, ()),
-            )
+        alike = (_without_name(record.workload), why.token)
+        if alike not in relaxed and len(relaxed) < EXPLAINED_SHAPES_MAX:
+            rng = np.random.default_rng(len(outcome.records))
+            relaxed[alike] = would_run_if(outcome, policy, memory, key, now_s, rng)
+        yield PlannedWait(
+            workload=record.name,
+            replica=record.replica,
+            reason=why.token,
+            resource=why.resource,
+            sentence=sentence(why),
+            evidence=dict(why.evidence),
+            will_waiting_help=why.will_waiting_help,
+            will_preemption_help=why.will_preemption_help,
+            never_fits=code_of(why.token).tier is Tier.NEVER_FITS,
+            would_run_if=relaxed.get(alike, ()),
         )
-    return waits
+
+
+def _without_name(workload: Workload) -> bytes:
+    """All that decides what would make it run, and a little more."""
+    return msgspec.json.encode(
+        msgspec.structs.replace(workload, name="", run=(), env={}, workdir=""), order="deterministic"
+    )
 
 
 def _digest(workloads: Sequence[Workload], fleet: Fleet, answer: Plan) -> str:
-    asked = msgspec.json.encode([*workloads, fleet.name, *fleet.nodes], order="deterministic")
+    asked = msgspec.json.encode([*workloads, fleet], order="deterministic")
     said = [(w.workload, w.replica, w.reason) for w in answer.waiting]
     answered = msgspec.json.encode(
         [answer.policy, answer.placements, [s.workload for s in answer.stops], said], order="deterministic"

@@ -29,7 +29,7 @@ class Findings(msgspec.Struct):
 def reconcile(
     world: World, seen: Observation, missing_since_s: Mapping[str, float], now_s: float
 ) -> Findings:
-    """Compare what the log says with what is. O(live attempts + views)."""
+    """Compare what the log says with what is. O(records + views)."""
     findings = Findings()
     views = {(view.key, view.number): view for view in seen.attempts}
     alive = {node.name for node in seen.nodes if node.alive}
