@@ -12,13 +12,13 @@ from typing import TypeVar
 import psutil
 
 from suanli.domain.fleet import Node
-from suanli.domain.observation import AttemptView, Launch, Observation, Phase, Progress
+from suanli.domain.observation import AttemptView, Launch, NodeSample, Observation, Phase, Progress
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
 from suanli.domain.workload import Kind, Workload
 from suanli.engine.messages import Timing
 from suanli.engine.ray.cluster import LOOPBACK, ClusterHandle, start_or_adopt, stop
-from suanli.engine.ray.engine import RayEngine
+from suanli.engine.ray.engine import Probe, RayEngine
 from suanli.ports.engine import Engine
 
 DEADLINE_S = 60.0
@@ -42,12 +42,20 @@ def embedded(head: Node = HEAD, host: str = LOOPBACK) -> Iterator[ClusterHandle]
 
 
 @contextmanager
-def engine_on(handle: ClusterHandle, timing: Timing = FAST) -> Iterator[RayEngine]:
-    engine = RayEngine(handle, timing=timing)
+def engine_on(handle: ClusterHandle, probe: Probe | None = None) -> Iterator[RayEngine]:
+    engine = RayEngine(handle, probe=probe, timing=FAST)
     try:
         yield engine
     finally:
         engine.close()
+
+
+def probe(node: str) -> tuple[Node, NodeSample]:
+    """What agents measure in these tests."""
+    sample = NodeSample(
+        node=node, at_s=time.time(), cpu_fraction=0.25, memory_used_bytes=1, disk_used_fraction=0.5
+    )
+    return Node(name=node, cpus=3.5, memory_bytes=7), sample
 
 
 def launch(

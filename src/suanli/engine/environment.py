@@ -69,7 +69,8 @@ def _threads(share: Share, workers: int) -> dict[str, str]:
 
 def _devices(share: Share) -> dict[str, str]:
     """All devices of the placement for each of its workers, LOCAL_RANK picks one, as with torchrun. None: empty."""
-    return dict.fromkeys(DEVICE_VARIABLES, ",".join(map(str, share.devices)))
+    visible = dict.fromkeys(DEVICE_VARIABLES, ",".join(map(str, share.devices)))
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **visible}  # the order in which they were discovered
 
 
 def _torchrun(rank: int, per_node: int, addresses: Sequence[tuple[str, int]]) -> dict[str, str]:

@@ -227,15 +227,16 @@ class Gangs:
 
     def _view(self, gang: Gang, now_s: float, wall_s: float, living: Collection[str]) -> AttemptView:
         launch, reports = gang.launch, [m.report for m in gang.members if m.report]
-        verdict = gang.verdict if gang.ended else None
+        verdict, phase = gang.verdict if gang.ended else None, self._phase(gang, now_s, living)
+        there = f"{len(reports)} of {len(gang.members)} workers are there" if phase is Phase.CREATING else ""
         return AttemptView(
             key=launch.key,
             number=launch.number,
-            phase=self._phase(gang, now_s, living),
+            phase=phase,
             workers=tuple(_worker(rank, m, wall_s - now_s) for rank, m in enumerate(gang.members)),
             cause=verdict.cause if verdict else None,
             exit_code=verdict.exit_code if verdict else None,
-            detail=verdict.detail if verdict else "",
+            detail=verdict.detail if verdict else there,
             port=next((report.service_port for report in reports if report.service_port), None),
             progress=next((report.progress for report in reports if report.progress), None),
         )

@@ -42,6 +42,9 @@ def handle() -> Iterator[ClusterHandle]:
         patch.setenv("RAY_ADDRESS", "127.0.0.1:1")
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_TMPDIR", "/nonexistent")
+        patch.setenv(
+            "PYTHONPATH", str(Path(__file__).parents[3])
+        )  # for agents to find `tests.ray_clusters.probe`
         with real.embedded() as handle:
             yield handle
 
@@ -71,6 +74,13 @@ def test_nothing_of_it_can_be_read_or_reached_by_others(handle: ClusterHandle) -
         if connection.status == psutil.CONN_LISTEN
     }
     assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+def test_every_node_is_measured_where_a_probe_is_given(handle: ClusterHandle) -> None:
+    with real.engine_on(handle, real.probe) as engine:
+        samples = real.wait_for(lambda: engine.observe().samples)
+        assert [(sample.node, sample.cpu_fraction) for sample in samples] == [("head", 0.25)]
+        assert engine.observe().nodes[0].seen.cpus == 3.5
 
 
 def test_a_wrong_token_is_refused_and_said_so(handle: ClusterHandle, tmp_path: Path) -> None:

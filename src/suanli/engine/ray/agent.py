@@ -1,6 +1,7 @@
 """A light actor on each node that measures it and tells the hub."""
 
 import importlib
+import os
 import threading
 from typing import Any
 
@@ -41,6 +42,13 @@ class Agent:
         threading.Thread(target=self._run, name="measure", daemon=True).start()
 
     def _run(self) -> None:
+        """An agent that can't measure ends its process, and the hub will try another one."""
+        try:
+            self._measure_forever()
+        finally:
+            os._exit(1)
+
+    def _measure_forever(self) -> None:
         pause = threading.Event()
         while True:
             seen, sample = self._measure(self._node)

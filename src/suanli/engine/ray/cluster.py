@@ -38,6 +38,8 @@ SETTINGS = {
     "RAY_health_check_failure_threshold": "3",
     "RAY_memory_monitor_refresh_ms": "0",  # Suanli's own limits say whom to kill, and why
     "RAY_idle_worker_killing_time_threshold_ms": "3600000",  # they are what makes the next start quick
+    "RAY_ROTATION_MAX_BYTES": str(16 * 2**20),
+    "RAY_ROTATION_BACKUP_COUNT": "1",
     "RAY_worker_niceness": "0",  # workers inherit it
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # agents and supervisors must see the devices they watch
 }
@@ -66,14 +68,12 @@ def start_or_adopt(state_dir: Path, node: Node, *, host: str = LOOPBACK) -> Clus
     record, token = state_dir / "cluster.json", _token(state_dir)
     head = kept.recorded(record)
     if head is None:
-        temp_dir = _temp_dir(state_dir)
-        shutil.rmtree(temp_dir, ignore_errors=True)  # of a cluster that is dead
-        temp_dir.mkdir(mode=0o700)
+        _end_keepers(state_dir)  # members may have outlived their head for a while
         head = kept.spawn(
             Host(
                 name=node.name,
                 host=host,
-                temp_dir=str(temp_dir),
+                temp_dir=str(_fresh_temp_dir(state_dir)),
                 ready_file=str(state_dir / "address"),
                 labels={NODE_LABEL: label_value(node.name)},
                 **resources_of(node),
@@ -122,11 +122,7 @@ def stop(handle: ClusterHandle) -> None:
     if not handle.state_dir:
         return
     state_dir = Path(handle.state_dir)
-    records = [*sorted((state_dir / "nodes").glob("*.json")), state_dir / "cluster.json"]
-    for record in records:
-        keeper = kept.recorded(record)
-        if keeper is not None:
-            kept.end(keeper, record)
+    _end_keepers(state_dir)
     shutil.rmtree(_temp_dir(state_dir), ignore_errors=True)
 
 
@@ -178,11 +174,32 @@ def require_reachable(address: str) -> None:
         ) from error
 
 
+def _end_keepers(state_dir: Path) -> None:
+    for record in (*sorted((state_dir / "nodes").glob("*.json")), state_dir / "cluster.json"):
+        keeper = kept.recorded(record)
+        if keeper is not None:
+            kept.end(keeper, record)
+
+
 def _token(state_dir: Path) -> Path:
     """Ray would write its own where others can read it."""
     path = state_dir / "ray-token"
     if not path.exists():
         kept.write_private(path, secrets.token_hex(32).encode())
+    return path
+
+
+def _fresh_temp_dir(state_dir: Path) -> Path:
+    path = _temp_dir(state_dir)
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise Unavailable(
+            f"Ray's folder {path} cannot be made: {error.strerror}.",
+            remedy="Remove what is there, or give a state folder with a shorter path.",
+            code="SL-RAY-START",
+        ) from error
     return path
 
 

@@ -5,7 +5,7 @@ node to have it, and next to nothing where that can't be had soon, so that a gan
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -41,12 +41,14 @@ NodeRow = Mapping[str, Any]
 """A row of `ray.nodes()`."""
 
 
-async def create(launch: Launch, rows: Sequence[NodeRow], timing: Timing) -> list[Any]:
+async def create(
+    launch: Launch, rows: Sequence[NodeRow], timing: Timing, given_up: Callable[[], bool]
+) -> list[Any]:
     """The supervisors, by rank; `rows` are the nodes of the placements. Made before, they are found again.
 
-    Raises TimeoutError where Ray doesn't place the group within the start's time.
+    Raises TimeoutError where Ray doesn't place the group within the start's time, or before it does `given_up` holds.
     """
-    group = await _place(launch, rows, timing.start_timeout_s)
+    group = await _place(launch, rows, timing.start_timeout_s, given_up)
     return [_supervisor(launch, rank, group, timing) for rank in range(launch.workload.worker_count)]
 
 
@@ -87,7 +89,9 @@ def kill_supervisors(key: str, number: int) -> None:
                 continue
 
 
-async def _place(launch: Launch, rows: Sequence[NodeRow], timeout_s: float) -> PlacementGroup:
+async def _place(
+    launch: Launch, rows: Sequence[NodeRow], timeout_s: float, given_up: Callable[[], bool]
+) -> PlacementGroup:
     wanted = {
         "full": [
             _bundle(place.share, row["Resources"]) for place, row in zip(launch.placements, rows, strict=True)
@@ -96,9 +100,11 @@ async def _place(launch: Launch, rows: Sequence[NodeRow], timeout_s: float) -> P
     }
     for form, wait_s in zip(_FORMS, (RESERVE_WAIT_S, timeout_s - RESERVE_WAIT_S), strict=True):
         group = _group(group_name(launch.key, launch.number, form), wanted[form], rows)
-        if await _is_placed(group, wait_s):
+        if await _is_placed(group, wait_s, given_up):
             return group
         remove_placement_group(group)
+        if given_up():
+            break
     raise TimeoutError(f"Ray did not place it within {timeout_s:g} s")
 
 
@@ -115,11 +121,11 @@ def _group(name: str, bundles: list[dict[str, float]], rows: Sequence[NodeRow]) 
         )
 
 
-async def _is_placed(group: PlacementGroup, timeout_s: float) -> bool:
+async def _is_placed(group: PlacementGroup, timeout_s: float, given_up: Callable[[], bool]) -> bool:
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + timeout_s
     while placement_group_table(group).get("state") != "CREATED":
-        if loop.time() >= deadline_s:
+        if loop.time() >= deadline_s or given_up():
             return False
         await asyncio.sleep(POLL_S)
     return True

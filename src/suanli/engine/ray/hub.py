@@ -7,7 +7,7 @@ what must survive a restart is kept before it is acted upon.
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -50,7 +50,10 @@ def attach() -> Any:
 
 
 class Hub:
-    """An asynchronous actor: one thread, so that each method runs undisturbed up to its next `await`."""
+    """An asynchronous actor: one thread, so that each method runs undisturbed up to its next `await`.
+
+    What is asked of the cluster again and again is asked on other threads, for a slow answer must not cost heartbeats.
+    """
 
     async def __init__(self) -> None:  # pyright: ignore[reportGeneralTypeIssues]
         self._settings = journal.settings()
@@ -63,13 +66,13 @@ class Hub:
         self._agents: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._incarnation = journal.incarnation()
-        self._refresh_nodes()
+        await self._refresh_nodes()
         journal.restore(self._gangs, time.monotonic())
         for gang in self._gangs:
             if not gang.ended:
                 self._spawn(self._resume(gang) if gang.node_ids else self._create(gang))
         for every_s, turn in (
-            (TICK_S, self._tick),
+            (TICK_S, self._pass_time),
             (NODES_EVERY_S, self._refresh_nodes),
             (SWEEP_EVERY_S, self._sweep),
         ):
@@ -136,13 +139,16 @@ class Hub:
             self._seen[measured.node_id] = measured.seen
             self._views = cluster_nodes.views(self._rows, self._seen)
 
+    async def _pass_time(self) -> None:
+        self._tick()
+
     def _tick(self) -> None:
         for gang in self._gangs.tick(time.monotonic(), self._living):
             journal.save(self._gangs, gang.launch.key)
             groups.remove(gang.launch.key, gang.launch.number)
 
-    def _refresh_nodes(self) -> None:
-        self._rows = ray.nodes()
+    async def _refresh_nodes(self) -> None:
+        self._rows = await asyncio.to_thread(ray.nodes)
         self._living = frozenset(row["NodeID"] for row in self._rows if row["Alive"])
         self._views = cluster_nodes.views(self._rows, self._seen)
         self._samples = {id_: sample for id_, sample in self._samples.items() if id_ in self._living}
@@ -156,9 +162,9 @@ class Hub:
                 self._agents[id_] = now_s
                 agent.place(id_, cluster_nodes.name_of(row), self._settings.probe)
 
-    def _sweep(self) -> None:
+    async def _sweep(self) -> None:
         """Whatever the cluster holds in Suanli's name that no living attempt accounts for."""
-        for key, number in groups.all_attempts():
+        for key, number in await asyncio.to_thread(groups.all_attempts):
             gang = self._gangs.get(key, number)
             if gang is None or gang.ended:
                 log.warning("attempt %s of %s had leaked; removing it", number, key)
@@ -168,15 +174,22 @@ class Hub:
     async def _create(self, gang: Gang) -> None:
         """Supervisors on every node of the plan, or a reason why not."""
         launch = gang.launch
-        self._refresh_nodes()
+        await self._refresh_nodes()
         living = cluster_nodes.living_by_name(self._rows)
         missing = next((place.node for place in launch.placements if place.node not in living), None)
         if missing is not None:
             gang.end(EndCause.NODE_LOST, f"no living node {missing}")
             return
         rows = [living[place.node] for place in launch.placements]
+
+        def given_up() -> bool:
+            lost = next((row for row in rows if row["NodeID"] not in self._living), None)
+            if lost is not None:
+                gang.end(EndCause.NODE_LOST, f"node {cluster_nodes.name_of(lost)} was lost")
+            return gang.verdict is not None
+
         try:
-            supervisors = await groups.create(launch, rows, gang.timing)
+            supervisors = await groups.create(launch, rows, gang.timing, given_up)
         except (TimeoutError, RayError, ValueError) as error:
             gang.end(EndCause.START_FAILED, str(error))
             return
@@ -204,7 +217,7 @@ class Hub:
             except ActorDiedError as error:
                 why = str(error)
                 break
-        self._refresh_nodes()
+        await self._refresh_nodes()
         launch = gang.launch
         self._gangs.supervisor_died(launch.key, launch.number, rank, why, time.monotonic())
 
@@ -214,10 +227,10 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _repeat(every_s: float, turn: Any) -> None:
+async def _repeat(every_s: float, turn: Callable[[], Coroutine[Any, Any, None]]) -> None:
     while True:
         try:
-            turn()
+            await turn()
         except Exception:  # whatever one turn meets, the next must come
-            log.exception("the hub's %s failed", turn.__name__)
+            log.exception("a turn of the hub failed")
         await asyncio.sleep(every_s)
