@@ -21,6 +21,7 @@ from suanli.domain.record import Record, Status
 from suanli.domain.workload import EndCause
 from suanli.domain.world import World
 from suanli.kernel.invariants import violations
+from suanli.kernel.outcome import events_of
 from suanli.kernel.state import State
 from suanli.kernel.step import step
 from suanli.policies.registry import parse
@@ -63,9 +64,9 @@ class Controller:
         self.trouble: SuanliError | None = None
         self.cycle_s = 0.0
         self.watch = watch
+        self.winds_down = False  # from the next cycle on nothing starts, and what runs is told to end
         self._holder = holder
         self._home = home
-        self.winds_down = False  # from the next cycle on nothing starts, and what runs is told to end
         self._lease: Lease | None = None
         self._missing_since_s: dict[str, float] = {}
 
@@ -78,11 +79,11 @@ class Controller:
         with self.mutex:
             started_s = self.ports.clock.now_s()
             try:
-                if self._hold_lease():
-                    self._cycle()
+                self._hold_lease()
+                self._cycle()
                 self.trouble = None
-            except (StaleWrite, IllegalTransition):
-                self.refresh()  # somebody else's event came in between: the next cycle sees it
+            except (StaleWrite, IllegalTransition) as overtaken:
+                log.debug("overtaken: the next cycle sees what came in between", sentence=overtaken.sentence)
             except (Deposed, Unavailable, Conflict) as error:
                 self._note(error)
             self.cycle_s = self.ports.clock.now_s() - started_s
@@ -101,7 +102,7 @@ class Controller:
                 self.ports.store.release_lease(self._lease)
                 self._lease = None
 
-    def _hold_lease(self) -> bool:
+    def _hold_lease(self) -> None:
         now_s = self.ports.clock.now_s()
         if self._lease is None:
             self._lease = self.ports.store.acquire_lease(self._holder, now_s, LEASE_S)
@@ -118,7 +119,6 @@ class Controller:
             except Deposed:
                 self._lease = None
                 raise
-        return True
 
     def _start_from_store(self) -> None:
         self.world = self.ports.store.world()
@@ -167,7 +167,7 @@ class Controller:
                 "A decision broke an invariant; nothing was done.", evidence={"violations": broken}
             )
         if decision.actions or memory != self.memory or _tokens(decision) != _tokens(self.decision):
-            self._record(_events_of(decision), decision, memory)
+            self._record(events_of(decision), decision, memory)
         self.decision, self.memory = decision, memory
         for action in decision.actions:
             self._act(action)
@@ -251,20 +251,6 @@ class Controller:
         if self.trouble is None or self.trouble.sentence != error.sentence:
             log.warning("holding", code=error.code, sentence=error.sentence, evidence=error.evidence)
         self.trouble = error
-
-
-def _events_of(decision: Decision) -> list[ev.Event]:
-    events: list[ev.Event] = []
-    for action in decision.actions:
-        if isinstance(action, Place):
-            events.append(ev.Placed(key=action.key, number=action.number, placements=action.placements))
-        elif isinstance(action, Stop):
-            events.append(
-                ev.StopBegun(
-                    key=action.key, number=action.number, cause=action.cause, stopped_for=action.stopped_for
-                )
-            )
-    return events
 
 
 def _tokens(decision: Decision) -> dict[str, str]:

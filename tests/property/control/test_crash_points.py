@@ -220,7 +220,7 @@ def _die_everywhere(seed: int) -> tuple[int, list[Any]]:
     return len(points), failures
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_crash_point_loses_a_workload_or_runs_it_twice(record_property: Any) -> None:
     with ProcessPoolExecutor(max_workers=2) as pool:
         results = list(pool.map(_die_everywhere, range(SEEDS), chunksize=4))
