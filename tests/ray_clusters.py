@@ -5,24 +5,30 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
+import pytest
 
 from suanli.domain.fleet import Node
 from suanli.domain.observation import AttemptView, Launch, NodeSample, Observation, Phase, Progress
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
-from suanli.domain.workload import Kind, Workload
+from suanli.domain.workload import EndCause, Kind, Workload
 from suanli.engine.messages import Timing
 from suanli.engine.ray.cluster import LOOPBACK, ClusterHandle, start_or_adopt, stop
 from suanli.engine.ray.engine import Probe, RayEngine
+from suanli.engine.ray.nodes import RayNodes
 from suanli.ports.engine import Engine
 
 DEADLINE_S = 60.0
 HEAD = Node(name="head", cpus=2, memory_bytes=4 * 2**30)
+GPU_NODES = tuple(
+    Node(name=name, cpus=2, memory_bytes=2**30, accelerators=("A100-80GB",) * 2)
+    for name in ("n1", "n2", "n3", "n4")
+)
 FAST = Timing(beat_s=0.2, fence_s=3.0, kill_s=0.5, lost_after_s=1.5)
 """Sooner certain of a death than in production, and still ten heartbeats long."""
 
@@ -39,6 +45,39 @@ def embedded(head: Node = HEAD, host: str = LOOPBACK) -> Iterator[ClusterHandle]
     finally:
         stop(handle)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Cluster:
+    """A head and four nodes that pretend to have two A100 each. Whoever breaks a node puts another in its place."""
+
+    def __init__(self, handle: ClusterHandle, engine: RayEngine) -> None:
+        self.handle = handle
+        self.engine = engine
+        self.nodes = RayNodes(handle)
+
+    def mend(self) -> None:
+        """Have all nodes there, and nothing on them."""
+        for view in self.engine.observe().attempts:
+            self.engine.stop(view.key, view.number, EndCause.STOPPED, 0.0)
+        wait_for(lambda: all(view.phase is Phase.ENDED for view in self.engine.observe().attempts))
+        for view in self.engine.observe().attempts:
+            self.engine.forget(view.key, view.number)
+        self.nodes.add(GPU_NODES)
+        wait_nodes(self.engine, "head", *(node.name for node in GPU_NODES))
+
+
+_shared: list[Cluster] = []
+
+
+def shared_cluster(config: pytest.Config) -> Cluster:
+    """The one that all tests of a session share which leave it as they found it: to start it takes a while."""
+    if not _shared:
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        handle = stack.enter_context(embedded())
+        _shared.append(Cluster(handle, stack.enter_context(engine_on(handle))))
+    _shared[0].mend()
+    return _shared[0]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,11 @@ from suanli.domain.observation import AttemptView, Launch, Observation, Phase
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
 from suanli.domain.workload import EndCause, Kind, Service, Workload
-from suanli.engine.ray.engine import RayEngine
-from suanli.engine.ray.nodes import RayNodes
 from suanli.ports.clock import VirtualClock
 from suanli.ports.engine import Engine, Nodes
 from suanli.ports.fake_engine import FakeEngine, FakeNodes
 
-NODES = ("head", "second")
+NODES = ("head", "n1")
 GIB = 2**30
 STEPS_MAX = 1_000
 
@@ -74,8 +73,9 @@ class Fake:
             self.clock.advance(0.1)
         raise AssertionError(f"never: {self.engine.observe()}")
 
-    def another_controller(self) -> Engine:
-        return self.engine
+    @contextmanager
+    def another_controller(self) -> Iterator[Engine]:
+        yield self.engine
 
     @staticmethod
     def _run_s(launch: Launch) -> float:
@@ -85,11 +85,10 @@ class Fake:
 class Real:
     """Time passes by itself."""
 
-    def __init__(self, handle: real.ClusterHandle, engine: RayEngine, nodes: RayNodes) -> None:
-        self._handle = handle
-        self._others: list[RayEngine] = []
-        self.engine: Engine = engine
-        self.nodes: Nodes = nodes
+    def __init__(self, cluster: real.Cluster) -> None:
+        self._cluster = cluster
+        self.engine: Engine = cluster.engine
+        self.nodes: Nodes = cluster.nodes
 
     def start(self, launch: Launch) -> None:
         self.engine.start(launch)
@@ -101,44 +100,18 @@ class Real:
 
         return real.wait_for(met)
 
-    def another_controller(self) -> Engine:
-        self._others.append(RayEngine(self._handle, timing=real.FAST))
-        return self._others[-1]
-
-    def close(self) -> None:
-        for other in self._others:
-            other.close()
+    @contextmanager
+    def another_controller(self) -> Iterator[Engine]:
+        with real.engine_on(self._cluster.handle) as engine:
+            yield engine
 
 
 World = Fake | Real
 
 
-@pytest.fixture(scope="module")
-def ray_world() -> Iterator[Real]:
-    with real.embedded() as handle, real.engine_on(handle) as engine:
-        nodes = RayNodes(handle)
-        nodes.add([Node(name="second", cpus=2, memory_bytes=4 * GIB)])
-        real.wait_nodes(engine, *NODES)
-        world = Real(handle, engine, nodes)
-        yield world
-        world.close()
-
-
 @pytest.fixture(params=["fake", "ray"])
 def world(request: pytest.FixtureRequest) -> World:
-    return Fake() if request.param == "fake" else request.getfixturevalue("ray_world")
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(world: World) -> Iterator[None]:
-    """Whatever a test leaves behind is ended and forgotten."""
-    yield
-    for view in world.engine.observe().attempts:
-        world.engine.stop(view.key, view.number, EndCause.STOPPED, 0.0)
-    world.wait(lambda seen: all(view.phase is Phase.ENDED for view in seen.attempts))
-    for view in world.engine.observe().attempts:
-        world.engine.forget(view.key, view.number)
-    assert world.engine.observe().attempts == ()
+    return Fake() if request.param == "fake" else Real(real.shared_cluster(request.config))
 
 
 _keys: dict[str, int] = {}
@@ -301,9 +274,9 @@ def test_only_what_has_ended_is_forgotten(world: World, launch: Make) -> None:
 
 def test_a_gang_has_a_worker_on_each_node_of_its_placements(world: World, launch: Make) -> None:
     key = fresh(FOREVER)
-    world.start(launch(key, nodes=("second", "head")))
+    world.start(launch(key, nodes=("n1", "head")))
     view = reach(world, key, Phase.RUNNING)
-    assert [(w.rank, w.node, w.alive) for w in view.workers] == [(0, "second", True), (1, "head", True)]
+    assert [(w.rank, w.node, w.alive) for w in view.workers] == [(0, "n1", True), (1, "head", True)]
 
 
 def test_a_service_becomes_ready_and_tells_its_port(world: World, launch: Make) -> None:
@@ -323,10 +296,10 @@ def test_a_controller_that_comes_later_sees_and_ends_what_runs(world: World, lau
     key = fresh(FOREVER)
     world.start(launch(key))
     pid = reach(world, key, Phase.RUNNING).workers[0].pid
-    later = world.another_controller()
-    assert later.observe().incarnation == world.engine.observe().incarnation
-    assert find(later.observe(), key).workers[0].pid == pid
-    later.stop(key, 1, EndCause.STOPPED, 5.0)
+    with world.another_controller() as later:
+        assert later.observe().incarnation == world.engine.observe().incarnation
+        assert find(later.observe(), key).workers[0].pid == pid
+        later.stop(key, 1, EndCause.STOPPED, 5.0)
     reach(world, key, Phase.ENDED)
 
 

@@ -6,23 +6,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from tests import ray_clusters as real
+from tests.ray_clusters import Cluster
 
 from suanli.domain.errors import Unavailable
-from suanli.domain.fleet import Node
 from suanli.domain.observation import AttemptView, Phase
 from suanli.domain.resources import Share
 from suanli.domain.workload import EndCause
-from suanli.engine.ray.cluster import ClusterHandle, environment
+from suanli.engine.ray.cluster import environment
 from suanli.engine.ray.engine import RayEngine
-from suanli.engine.ray.nodes import RayNodes
 
-GPU_NODES = ("n1", "n2", "n3", "n4")
 NOTICE_MAX_S = 3.0
 FENCED_S = real.FAST.fence_s + real.FAST.kill_s
 
@@ -46,36 +44,15 @@ time.sleep(600)
 """,
 )  # fmt: skip
 
-Cluster = tuple[ClusterHandle, RayEngine]
 
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with real.embedded() as handle, real.engine_on(handle) as engine:
-        RayNodes(handle).add(
-            [
-                Node(name=name, cpus=2, memory_bytes=2**30, accelerators=("A100-80GB",) * 2)
-                for name in GPU_NODES
-            ]
-        )
-        real.wait_nodes(engine, *GPU_NODES)
-        yield handle, engine
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(cluster: Cluster) -> Iterator[None]:
-    yield
-    _, engine = cluster
-    for view in engine.observe().attempts:
-        engine.stop(view.key, view.number, EndCause.STOPPED, 0.0)
-    real.wait_for(lambda: all(view.phase is Phase.ENDED for view in engine.observe().attempts))
-    for view in engine.observe().attempts:
-        engine.forget(view.key, view.number)
+@pytest.fixture
+def cluster(pytestconfig: pytest.Config) -> Cluster:
+    return real.shared_cluster(pytestconfig)
 
 
 def run(cluster: Cluster, folder: Path, key: str, *argv: str, **more: object) -> AttemptView:
     """A first attempt, running."""
-    _, engine = cluster
+    engine = cluster.engine
     engine.start(real.launch(key, 1, folder, *(argv or SLEEP), **more))  # pyright: ignore[reportArgumentType]
     return real.wait_phase(engine, key, 1, Phase.RUNNING)
 
@@ -83,12 +60,12 @@ def run(cluster: Cluster, folder: Path, key: str, *argv: str, **more: object) ->
 def test_a_gang_lands_exactly_on_the_nodes_of_the_plan_and_meets_there(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    _, engine = cluster
+    engine = cluster.engine
     nodes = ("n3", "n1", "n4", "n2")
     view = run(cluster, tmp_path, "gang", *MEET, nodes=nodes, share=Share(cpus=1, devices=(0, 1)))
     assert tuple(real.node_of(pid) for pid in real.pids_of(view)) == nodes
-    seen = {node.name: node.seen.accelerators for node in engine.observe().nodes}
-    assert seen == {"head": (), **dict.fromkeys(GPU_NODES, ("A100-80GB", "A100-80GB"))}
+    seen = {node.name: node.seen.accelerators for node in engine.observe().nodes if node.alive}
+    assert seen == {"head": (), **{node.name: node.accelerators for node in real.GPU_NODES}}
     for rank in range(4):
         real.wait_for(
             lambda rank=rank: engine.read_log("gang", 1, rank, 0) == b"met as %d of 4 with 0,1\n" % rank
@@ -96,7 +73,7 @@ def test_a_gang_lands_exactly_on_the_nodes_of_the_plan_and_meets_there(
 
 
 def test_when_one_worker_fails_the_whole_gang_ends_by_it(cluster: Cluster, tmp_path: Path) -> None:
-    _, engine = cluster
+    engine = cluster.engine
     program = "import os, sys, time; os.environ['RANK'] == '1' and sys.exit(3); time.sleep(600)"
     engine.start(real.launch("pair", 1, tmp_path, sys.executable, "-c", program, nodes=("n1", "n2")))
     view = real.wait_phase(engine, "pair", 1, Phase.ENDED)
@@ -112,7 +89,7 @@ def test_a_plan_never_hangs_on_what_ray_itself_counts(cluster: Cluster, tmp_path
 
 
 def test_a_killed_worker_is_a_failure_with_its_signal(cluster: Cluster, tmp_path: Path) -> None:
-    _, engine = cluster
+    engine = cluster.engine
     pid = real.pids_of(run(cluster, tmp_path, "victim"))[0]
     os.kill(pid, signal.SIGKILL)
     view = real.wait_phase(engine, "victim", 1, Phase.ENDED)
@@ -122,7 +99,7 @@ def test_a_killed_worker_is_a_failure_with_its_signal(cluster: Cluster, tmp_path
 def test_a_killed_supervisor_takes_its_worker_along_and_the_gang_is_lost(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    _, engine = cluster
+    engine = cluster.engine
     view = run(cluster, tmp_path, "orphans", nodes=("n1", "n2"))
     pids = real.pids_of(view)
     began_s = time.monotonic()
@@ -134,7 +111,7 @@ def test_a_killed_supervisor_takes_its_worker_along_and_the_gang_is_lost(
 
 
 def test_a_frozen_supervisor_loses_its_worker_to_the_watchdog(cluster: Cluster, tmp_path: Path) -> None:
-    _, engine = cluster
+    engine = cluster.engine
     pid = real.pids_of(run(cluster, tmp_path, "frozen"))[0]
     supervisor = real.supervisor_of(pid)
     supervisor.suspend()
@@ -148,7 +125,7 @@ def test_a_frozen_supervisor_loses_its_worker_to_the_watchdog(cluster: Cluster, 
 
 
 def test_a_killed_hub_comes_back_and_knows_everything(cluster: Cluster, tmp_path: Path) -> None:
-    handle, engine = cluster
+    handle, engine = cluster.handle, cluster.engine
     view = run(cluster, tmp_path, "steady", nodes=("n1", "head"))
     engine.start(real.launch("done", 4, tmp_path, "true"))
     real.wait_phase(engine, "done", 4, Phase.ENDED)
@@ -167,7 +144,7 @@ def test_a_killed_hub_comes_back_and_knows_everything(cluster: Cluster, tmp_path
 
 
 def test_a_killed_driver_is_replaced_and_the_work_goes_on(cluster: Cluster, tmp_path: Path) -> None:
-    _, engine = cluster
+    engine = cluster.engine
     view = run(cluster, tmp_path, "unmoved")
     drivers = [p for p in psutil.Process().children() if "suanli.engine.ray.driver" in p.cmdline()]
     assert len(drivers) == 1
@@ -186,7 +163,7 @@ def seen_through(engine: RayEngine, key: str) -> AttemptView | None:
 
 def test_what_leaked_into_the_cluster_is_swept(cluster: Cluster, tmp_path: Path) -> None:
     """By a driver of somebody else, who left a group in Suanli's name."""
-    handle, _ = cluster
+    handle = cluster.handle
     program = f"""
 import ray, time
 from ray.util import get_placement_group, placement_group
@@ -208,8 +185,7 @@ while time.monotonic() < until:
 def test_a_dead_raylet_is_noticed_in_time_and_the_gang_runs_on_elsewhere_only_after_its_death(
     cluster: Cluster, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Last, for it costs the cluster a node."""
-    handle, engine = cluster
+    handle, engine = cluster.handle, cluster.engine
     view = run(cluster, tmp_path, "moved", nodes=("n1", "n2", "n3"))
     began_s = time.monotonic()
     real.kill_raylet(handle, "n2")
