@@ -14,7 +14,7 @@ from suanli.cli.render import listed, money
 from suanli.domain import events as ev
 from suanli.domain.decision import Decision
 from suanli.domain.events import Entry
-from suanli.domain.reasons import Reason
+from suanli.domain.reasons import Reason, Tier, code_of
 from suanli.reports.page import Curve, PageData
 from suanli.reports.quantities import duration
 from suanli.reports.timeline import RunSpan, WaitSpan, run_spans, wait_spans
@@ -64,7 +64,7 @@ def waited_for(account: Account, key: str) -> str:
     """`ResourcesBusy 12s, DependsOn 40s`: the longest first."""
     total: dict[str, float] = {}
     for span in account.waits:
-        if span.key == key:
+        if span.key == key and code_of(span.token).tier is not Tier.STARTING:
             total[span.token] = total.get(span.token, 0.0) + span.to_s - span.from_s
     longest = sorted(total.items(), key=lambda item: -item[1])
     return ", ".join(f"{token} {duration(seconds)}" for token, seconds in longest if seconds >= 0.5)
@@ -118,7 +118,9 @@ def facts(account: Account) -> tuple[str, ...]:
     return tuple(said)
 
 
-def page_data(account: Account, client: Client, title: str, metrics: Sequence[str]) -> PageData:
+def page_data(
+    account: Account, client: Client, title: str, metrics: Sequence[str], more_facts: Sequence[str] = ()
+) -> PageData:
     """Everything for the offline page, with curves of what the controller still remembers."""
     load = [_curve(client, node["name"], "cpu_fraction", account.since_s) for node in account.nodes]
     progress = [
@@ -128,7 +130,7 @@ def page_data(account: Account, client: Client, title: str, metrics: Sequence[st
     ]
     return PageData(
         title=title,
-        facts=facts(account),
+        facts=(*facts(account), *more_facts),
         summary_head=tuple(SUMMARY_HEAD),
         summary=summary(account),
         runs=account.runs,

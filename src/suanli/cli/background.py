@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,9 @@ def arguments(context: typer.Context) -> list[str]:
     return words
 
 
-def start(session: Session, words: list[str], limit_s: float) -> dict[str, Any]:
+def start(
+    session: Session, words: list[str], limit_s: float, env: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Start `suanli up WORDS` in a session of its own, wait until it is ready, and return what it noted of itself.
 
     Where one runs in that home already: that one. A start that fails ends this process too, with its words and code.
@@ -54,6 +56,7 @@ def start(session: Session, words: list[str], limit_s: float) -> dict[str, Any]:
             stdout=descriptor,
             stderr=descriptor,
             start_new_session=True,
+            env=env,
         )
     finally:
         os.close(descriptor)

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from suanli.cli.render import Table
-from suanli.cli.session import Session, command
+from suanli.cli.session import DEFAULT_PORT, Session, command
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -186,6 +186,22 @@ def _controller(home: Path) -> Iterator[Finding]:
     )
 
 
+def _port(home: Path) -> Iterator[Finding]:
+    import errno
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", DEFAULT_PORT))
+        except OSError as error:
+            used = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had: {error.strerror}"
+            remedy = "By another home's controller? Start this one with `suanli up --port 0`."
+            yield Finding("port", WARN, f"{DEFAULT_PORT} {used}", remedy)
+        else:
+            yield Finding("port", OK, f"{DEFAULT_PORT} is free")
+
+
 def _accelerators(home: Path) -> Iterator[Finding]:
     from suanli.reports.quantities import memory
     from suanli.telemetry.nvml import devices
@@ -223,6 +239,7 @@ CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
     _disk,
     _rights,
     _database,
+    _port,
     _accelerators,
     _other_rays,
     _controller,

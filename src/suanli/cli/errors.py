@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from suanli.domain.errors import SuanliError
+from suanli.reports.quantities import bandwidth, duration, memory
 
 TIMED_OUT = 124
 EVIDENCE_MAX = 12
@@ -69,7 +70,8 @@ def _lines(error: SuanliError) -> Iterator[str]:
         yield f"  and {len(mistakes) - PROBLEMS_SHOWN_MAX} more (`-o json` shows all)"
     evidence = [(name, value) for name, value in error.evidence.items() if name != "problems"]
     for name, value in evidence[:EVIDENCE_MAX]:
-        yield f"  {name.replace('_', ' '):<12} {shown(value)}"
+        label, text = named(name, value)
+        yield f"  {label:<12} {text}"
     if error.remedy:
         yield f"  {'remedy':<12} {error.remedy}"
 
@@ -92,12 +94,21 @@ def mistake_lines(mistake: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {mistake['remedy']}"
 
 
+def named(name: str, value: Any) -> tuple[str, str]:
+    """A name and a value as people write them; the unit goes from the name to the value."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        for ending, write in (("_s", duration), ("_bytes", memory), ("_bps", bandwidth)):
+            if name.endswith(ending):
+                return name.removesuffix(ending).replace("_", " "), write(value)
+    return name.replace("_", " "), shown(value)
+
+
 def shown(value: Any) -> str:
     """Evidence in one short line."""
     if isinstance(value, (list, tuple)):
         text = ", ".join(shown(item) for item in value)
     elif isinstance(value, Mapping):
-        text = ", ".join(f"{name} {shown(item)}" for name, item in value.items())
+        text = ", ".join(" ".join(named(str(name), item)) for name, item in value.items())
     elif isinstance(value, float):
         text = f"{value:g}"
     else:

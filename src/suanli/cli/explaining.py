@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from suanli.cli.client import path_of
-from suanli.cli.errors import shown
+from suanli.cli.errors import named
 from suanli.cli.plans import would_run_lines
 from suanli.cli.render import clean, clock, listed
 from suanli.cli.session import Session, command
@@ -45,7 +45,7 @@ def _lines(e: Explanation, verbose: int) -> Iterator[str]:
     if verbose < 2:
         yield from _field("evidence", _evidence(e["evidence"]))
     else:
-        yield from (line for name, value in e["evidence"].items() for line in _field(name, shown(value)))
+        yield from (line for name, value in e["evidence"].items() for line in _field(*named(name, value)))
         yield from _field("resource", e["resource"])
         yield from _field("tier", e["tier"] or "")
     yield from _field("will it help", e["advice"])
@@ -59,7 +59,7 @@ def _lines(e: Explanation, verbose: int) -> Iterator[str]:
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
-    return "; ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in evidence.items())
+    return "; ".join(" ".join(named(name, value)) for name, value in evidence.items())
 
 
 def _here(here: Mapping[str, Any] | None) -> Iterator[str]:
@@ -78,4 +78,4 @@ def _here(here: Mapping[str, Any] | None) -> Iterator[str]:
 def _field(name: str, value: str) -> Iterator[str]:
     """Nothing where there is no value; continued where there is no name."""
     if value:
-        yield f"  {name.replace('_', ' '):<17} {value}"
+        yield f"  {name:<17} {value}"

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from suanli.cli.client import Client
     from suanli.cli.render import Table
 
-INTERRUPTED = 130
+DEFAULT_PORT = 8100
+"""Where `up` listens unless told otherwise."""
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|)")

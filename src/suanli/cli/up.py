@@ -14,7 +14,7 @@ from suanli.cli import background
 from suanli.cli.client import connect, path_of
 from suanli.cli.files import sources
 from suanli.cli.planning import Policy
-from suanli.cli.session import Session, command
+from suanli.cli.session import DEFAULT_PORT, Session, command
 from suanli.domain.errors import SuanliError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def up(
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port to listen at; 0 takes any.")
-    ] = 8100,
+    ] = DEFAULT_PORT,
     address: Annotated[
         str,
         typer.Option(

@@ -16,14 +16,19 @@ from typing import Any
 import psutil
 import pytest
 
+from suanli.cli.session import DEFAULT_PORT
+from suanli.control import wiring
+from suanli.domain.events import StopBegun
+from suanli.store import SqlStore
+
 Process = Callable[..., Any]
 FAKE = ("--engine", "fake", "--port", "0")
 
 
 @pytest.fixture
-def home(tmp_path: Path, process: Process) -> Iterator[Path]:
+def home(tmp_path: Path, cli: Process) -> Iterator[Path]:
     yield tmp_path / "home"
-    assert process("down", "--home", str(tmp_path / "home")).code == 0
+    assert cli("down", "--home", tmp_path / "home").exit_code == 0
 
 
 def controller_of(home: Path) -> int:
@@ -31,41 +36,39 @@ def controller_of(home: Path) -> int:
 
 
 def test_up_in_the_background_is_ready_when_it_returns(
-    home: Path, process: Process, fleet_file: Path
+    home: Path, process: Process, cli: Process, fleet_file: Path
 ) -> None:
     done = process("up", "-d", "--home", str(home), *FAKE, "--fleet", str(fleet_file))
     assert done.code == 0, done.err
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+\n", done.out)
     assert len(done.err.splitlines()) <= 6
-    assert "small  ready" in process("nodes", "--home", str(home)).out
+    assert "small  ready" in cli("nodes", "--home", home).stdout
+
     token = (home / "token").read_text().strip()
     assert token in done.err, "shown once"
     assert token not in "".join(file.read_text() for file in home.glob("*.log"))
     assert stat.S_IMODE((home / "up.log").stat().st_mode) == 0o600
 
-    again = process("up", "-d", "--home", str(home), *FAKE)
-    assert (again.code, again.out) == (0, done.out)
-    assert "already" in again.err
+    again = cli("up", "-d", "--home", home, *FAKE)
+    assert (again.exit_code, again.stdout) == (0, done.out)
+    assert "already" in again.stderr
 
     here = process("up", "--home", str(home), *FAKE)
     assert here.code == 5
     assert "SL-RUNNING" in here.err
 
     pid = controller_of(home)
-    ended = process("down", "--home", str(home))
-    assert ended.code == 0
+    assert cli("down", "--home", home).exit_code == 0
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert not (home / "server.json").exists()
 
 
-def test_down_where_nothing_runs_has_nothing_to_do(tmp_path: Path, process: Process) -> None:
-    done = process("down", "--home", str(tmp_path), "-o", "json")
-    assert (done.code, json.loads(done.out)["stopped"]) == (0, False)
+def test_down_where_nothing_runs_has_nothing_to_do(tmp_path: Path, cli: Process) -> None:
+    done = cli("down", "--home", tmp_path, "-o", "json")
+    assert (done.exit_code, json.loads(done.stdout)["stopped"]) == (0, False)
 
 
-def test_down_leaves_alone_whoever_has_the_number_of_a_dead_controller(
-    tmp_path: Path, process: Process
-) -> None:
+def test_down_leaves_alone_whoever_has_the_number_of_a_dead_controller(tmp_path: Path, cli: Process) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
         note = {
             "pid": stranger.pid,
@@ -75,44 +78,45 @@ def test_down_leaves_alone_whoever_has_the_number_of_a_dead_controller(
             "url": "http://127.0.0.1:1",
         }
         (tmp_path / "server.json").write_text(json.dumps(note))
-        assert process("down", "--home", str(tmp_path)).code == 0
+        assert cli("down", "--home", tmp_path).exit_code == 0
         assert stranger.poll() is None
         stranger.communicate(b"\n")
 
 
 @pytest.fixture
-def busy(home: Path, process: Process, fleet_file: Path, tmp_path: Path) -> Path:
+def busy(home: Path, process: Process, cli: Process, fleet_file: Path, tmp_path: Path) -> Path:
     """A home with a controller and work that runs."""
     started = process("up", "-d", "--home", str(home), *FAKE, "--fleet", str(fleet_file))
     assert started.code == 0, started.err
     work = tmp_path / "work.yaml"
     work.write_text("kind: serve\nname: work\nrun: [sleep, '1']\nresources: {cpus: 1}\n")
-    applied = process("apply", "-f", str(work), "-y", "--wait", "--timeout", "20s", "--home", str(home))
-    assert applied.code == 0, applied.err
+    applied = cli("apply", "-f", work, "-y", "--wait", "--timeout", "20s", "--home", home)
+    assert applied.exit_code == 0, applied.stderr
     return home
 
 
-def last_events(home: Path, process: Process) -> list[str]:
-    """What the log says after the controller has gone: the next one tells."""
-    assert process("up", "-d", "--home", str(home), *FAKE).code == 0
-    told = json.loads(process("events", "-o", "json", "--home", str(home)).out)
-    return [entry["event"]["type"] for entry in told["entries"]]
+def was_told_to_end(home: Path) -> bool:
+    """Whether the work was, by the log that the controller left."""
+    store = SqlStore(f"sqlite:///{home / 'suanli.db'}")
+    entries = store.entries(0)
+    store.close()
+    return any(isinstance(entry.event, StopBegun) for entry in entries)
 
 
-def test_down_ends_running_work_with_its_grace(busy: Path, process: Process) -> None:
-    assert process("down", "--home", str(busy)).code == 0
-    assert "stop-begun" in last_events(busy, process)
+def test_down_ends_running_work_with_its_grace(busy: Path, cli: Process) -> None:
+    assert cli("down", "--home", busy).exit_code == 0
+    assert was_told_to_end(busy)
 
 
-def test_down_leaves_running_work_alone_where_it_is_told_to(busy: Path, process: Process) -> None:
-    assert process("down", "--keep-work", "--home", str(busy)).code == 0
-    assert "stop-begun" not in last_events(busy, process)
+def test_down_leaves_running_work_alone_where_it_is_told_to(busy: Path, cli: Process) -> None:
+    assert cli("down", "--keep-work", "--home", busy).exit_code == 0
+    assert not was_told_to_end(busy)
 
 
-def test_sigterm_leaves_work_alone_in_the_background(busy: Path, process: Process, eventually: Any) -> None:
+def test_sigterm_leaves_work_alone_in_the_background(busy: Path, eventually: Process) -> None:
     os.kill(controller_of(busy), signal.SIGTERM)
     eventually(lambda: not (busy / "server.json").exists())
-    assert "stop-begun" not in last_events(busy, process)
+    assert not was_told_to_end(busy)
 
 
 def test_ctrl_c_ends_a_controller_of_this_terminal_in_order(
@@ -129,6 +133,11 @@ def test_ctrl_c_ends_a_controller_of_this_terminal_in_order(
     assert not (home / "server.json").exists()
 
 
+def test_the_port_of_doctor_and_up_is_the_controllers() -> None:
+    """Said twice, since the command line must not load the controller to say it."""
+    assert DEFAULT_PORT == wiring.DEFAULT_PORT
+
+
 def test_1_a_port_in_use(tmp_path: Path, process: Process) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -141,7 +150,7 @@ def test_1_a_port_in_use(tmp_path: Path, process: Process) -> None:
 
 
 def test_2_an_address_that_others_can_reach_without_tls(tmp_path: Path, process: Process) -> None:
-    done = process("up", "-d", "--home", str(tmp_path / "home"), *FAKE, "--host", "0.0.0.0")
+    done = process("up", "--home", str(tmp_path / "home"), *FAKE, "--host", "0.0.0.0")
     assert done.code == 2
     assert "SL-BIND" in done.err
 
@@ -149,42 +158,44 @@ def test_2_an_address_that_others_can_reach_without_tls(tmp_path: Path, process:
 def test_2_a_fleet_that_is_wrong_before_anything_is_started(tmp_path: Path, process: Process) -> None:
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("kind: fleet\nname: f\nnodes: [{name: a, cpus: lots, memory: 1GiB}]\n")
-    done = process("up", "-d", "--home", str(tmp_path / "home"), *FAKE, "--fleet", str(fleet))
+    done = process("up", "--home", str(tmp_path / "home"), *FAKE, "--fleet", str(fleet))
     assert done.code == 2
     assert "fleet.yaml:3" in done.err
     assert not (tmp_path / "home" / "suanli.db").exists()
 
 
-def test_1_no_controller_names_the_command_that_starts_one(tmp_path: Path, process: Process) -> None:
-    done = process("ps", "--home", str(tmp_path))
-    assert (done.code, done.out) == (1, "")
-    assert f"suanli up --home {tmp_path}" in done.err
+def test_1_no_controller_names_the_command_that_starts_one(tmp_path: Path, cli: Process) -> None:
+    done = cli("ps", "--home", tmp_path)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"suanli up --home {tmp_path}" in done.stderr
 
 
-def test_6_a_token_that_is_not_valid(lab: Path, process: Process) -> None:
-    url = json.loads((lab / "server.json").read_text())["url"]
-    done = process("ps", SUANLI_URL=url, SUANLI_TOKEN="sl_wrong")
-    assert done.code == 6
-    assert "SL-AUTH" in done.err
+def url_of(lab: Path) -> str:
+    return json.loads((lab / "server.json").read_text())["url"]
 
 
-def test_6_no_token_for_another_controller_than_this_homes(lab: Path, process: Process) -> None:
-    url = json.loads((lab / "server.json").read_text())["url"]
-    done = process("ps", "--home", str(lab), SUANLI_URL=url)
-    assert done.code == 6
-    assert "SUANLI_TOKEN" in done.err
+def test_6_a_token_that_is_not_valid(lab: Path, cli: Process) -> None:
+    done = cli("ps", env={"SUANLI_URL": url_of(lab), "SUANLI_TOKEN": "sl_wrong"})
+    assert done.exit_code == 6
+    assert "SL-AUTH" in done.stderr
 
 
-def test_a_controller_is_found_by_address_and_token_alone(lab: Path, process: Process) -> None:
-    url = json.loads((lab / "server.json").read_text())["url"]
-    assert process("policy", SUANLI_URL=url, SUANLI_TOKEN=(lab / "token").read_text()).code == 0
+def test_6_no_token_for_another_controller_than_this_homes(lab: Path, cli: Process) -> None:
+    done = cli("ps", "--home", lab, env={"SUANLI_URL": url_of(lab)})
+    assert done.exit_code == 6
+    assert "SUANLI_TOKEN" in done.stderr
 
 
-def test_124_a_controller_that_does_not_answer(process: Process) -> None:
+def test_a_controller_is_found_by_address_and_token_alone(lab: Path, cli: Process) -> None:
+    token = (lab / "token").read_text()
+    assert cli("policy", env={"SUANLI_URL": url_of(lab), "SUANLI_TOKEN": token}).exit_code == 0
+
+
+def test_124_a_controller_that_does_not_answer(cli: Process) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        done = process("ps", "--timeout", "300ms", "-o", "json", SUANLI_URL=url, SUANLI_TOKEN="t")
-    assert (done.code, done.out) == (124, "")
-    assert json.loads(done.err)["code"] == "SL-TIMEOUT"
+        done = cli("ps", "--timeout", "300ms", "-o", "json", env={"SUANLI_URL": url, "SUANLI_TOKEN": "t"})
+    assert (done.exit_code, done.stdout) == (124, "")
+    assert json.loads(done.stderr)["code"] == "SL-TIMEOUT"

@@ -21,17 +21,17 @@ HEAVY = {
     "yaml",
 }
 HELP_S, PS_S = 0.3, 0.5
-TRIES = 12
+TRIES = 8
 
 
-def fastest_cpu_s(*words: str) -> float:
-    """User and system time of the best of some runs: what it takes on a machine that does nothing else."""
+def fastest_cpu_s(enough_s: float, *words: str) -> float:
+    """User and system time of the first run that is fast enough, or of the best: as on a machine with nothing else."""
     spent: list[float] = []
     for _ in range(TRIES):
         before = _children_cpu_s()
         subprocess.run([sys.executable, "-m", "suanli.cli", *words], capture_output=True, check=True)
         spent.append(_children_cpu_s() - before)
-        if spent[-1] < 0.2:
+        if spent[-1] < enough_s:
             break
     return min(spent)
 
@@ -65,11 +65,11 @@ def test_help_of_a_command_loads_nothing_heavy(command: str) -> None:
 
 
 def test_help_takes_less_than_three_tenths_of_a_second() -> None:
-    assert fastest_cpu_s("--help") < HELP_S
+    assert fastest_cpu_s(HELP_S, "--help") < HELP_S
 
 
 def test_ps_takes_less_than_half_a_second(lab: Path) -> None:
-    assert fastest_cpu_s("ps", "--home", str(lab)) < PS_S
+    assert fastest_cpu_s(PS_S, "ps", "--home", str(lab)) < PS_S
 
 
 def test_ps_loads_nothing_heavy_without_a_terminal(lab: Path) -> None:

@@ -46,7 +46,8 @@ def tour(
     """See all of it on this machine, in minutes.
 
     A GPT is trained on two workers, preempted by an urgent job, resumed, and served; a job that can't fit says why.
-    Then the service goes on until Ctrl-C. Needs a clone of the repository, for its `examples/quickstart`.
+    Then the service goes on until Ctrl-C. `--timeout` bounds each step. Needs a clone of the repository, for its
+    `examples/quickstart`.
     """
     from suanli.cli.tour import ending, story
     from suanli.cli.tour.scene import Looker
@@ -55,14 +56,13 @@ def tour(
     folder = examples or _quickstart()
     state = (home or Path(".suanli") / time.strftime("tour-%Y%m%d-%H%M%S")).absolute()
     session = replace(session, home=state)
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.stdout.write(f"Bringing Suanli up on this machine; its state is in {state}.\n")
     sys.stdout.flush()
-    with _controller(session, engine), closing(screen_of(session)) as screen:
+    with _controller(session, folder, engine), closing(screen_of(session)) as screen:
         client = connect(session.home)
         looker = Looker(client)
-        story.run(client, looker, folder, screen)
+        story.run(client, looker, folder, screen, session.timeout_s)
         ending.ask(client, screen)
         ending.sum_up(client, session.home, screen)
         for line in ending.what_next(session.home, serving=not once):
@@ -84,11 +84,13 @@ def _quickstart() -> Path:
 
 
 @contextmanager
-def _controller(session: Session, engine: str) -> Iterator[None]:
+def _controller(session: Session, folder: Path, engine: str) -> Iterator[None]:
     """A controller of the tour's own, ended in order whatever happens."""
-    words = ["--detach", "--home", str(session.home), "--port", "0", "--engine", engine]
+    fleet = str(folder / "fleet.yaml")
+    words = ["--detach", "--home", str(session.home), "--port", "0", "--engine", engine, "--fleet", fleet]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # so that `python` is this one
     try:
-        background.start(replace(session, quiet=True), words, START_S)
+        background.start(replace(session, quiet=True), words, START_S, {**os.environ, "PATH": path})
         yield
     except SuanliError:
         if background.running(session.home) is None:

@@ -28,7 +28,7 @@ METRICS = ("loss", LOSS)
 
 def ask(client: Client, screen: Screen) -> None:
     """One request to the service, as anybody would send it. Raises TourFailed."""
-    url = client.get(path_of("workloads", CHAT))["workloads"][0]["url"]
+    url = client.get(path_of("workloads", CHAT))["workloads"][0]["url"] or ""
     body = json.dumps(ASKED)
     screen.say(f"\n$ curl -d {shlex.quote(body)} {url}/generate")
     parts = urllib.parse.urlsplit(url)
@@ -52,14 +52,10 @@ def sum_up(client: Client, home: Path, screen: Screen) -> None:
 
     account = collect(client, time.time())
     screen.say("\n" + Table(SUMMARY_HEAD, summary(account)).plain())
-    for sentence in (
-        *facts(account),
-        *_load(client, account),
-        *_preemption(client, account),
-        *_learning(client),
-    ):
+    more = (*_load(client, account), *_preemption(client, account), *_learning(client))
+    for sentence in (*facts(account), *more):
         screen.say(f"  {sentence}")
-    page = write(home / "tour.html", page_data(account, client, "The tour of Suanli", METRICS))
+    page = write(home / "tour.html", page_data(account, client, "The tour of Suanli", METRICS, more))
     screen.say(f"\nThe same with charts, offline: {page}")
 
 

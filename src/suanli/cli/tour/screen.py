@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from suanli.cli.render import Table, clean, console_of, listed
 from suanli.cli.session import Session
 from suanli.cli.tour.scene import Scene, View, line
-from suanli.cli.views import because, progress, span
+from suanli.cli.views import because, is_final, progress, span
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -101,9 +101,10 @@ class LineScreen:
             self._tell(f"  {line(entry)}")
         for key, view in scene.workloads.items():
             now = (view["reason"] or "", _milestone(view))
-            if self._said.get(key, ("", 0)) != now:
+            told = because(view) or progress(view)
+            if told and not is_final(view) and self._said.get(key) != now:
                 self._said[key] = now
-                self._tell(f"  {key}  {because(view) or progress(view) or view['status']}")
+                self._tell(f"  {key}  {told}")
 
     def close(self) -> None:
         pass
@@ -114,4 +115,4 @@ class LineScreen:
 
 def _milestone(view: View) -> int:
     said = view["progress"]
-    return MILESTONES * said["step"] // said["total"] if said and said["total"] else 0
+    return MILESTONES * said["step"] // said["total"] if said and said["total"] else -1

@@ -15,7 +15,7 @@ from suanli.cli.tour.screen import Screen
 from suanli.domain.errors import SuanliError
 
 GPT, DIGITS, NUMPY, CHAT = "gpt", "digits", "numpy", "chat/0"
-AT_FIRST = ("fleet.yaml", "gpt.yaml", "too-big.yaml", "numpy.yaml", "serve.yaml")
+AT_FIRST = ("gpt.yaml", "too-big.yaml", "numpy.yaml", "serve.yaml")
 URGENT = ("digits.yaml",)
 EVERY_S = 0.5
 LOG_LINES = 20
@@ -46,7 +46,8 @@ STEPS = (
         is_done=lambda scene: scene.has_checkpoint(GPT),
         limit_s=120.0,
         files=AT_FIRST,
-        said="Handing in a fleet of two cores, a GPT to train, a job that can't fit, a small job, and a service.",
+        said="A fleet of two cores is declared. Handing in a GPT to train, a job that can't fit, a small one, "
+        "and a service.",
     ),
     Step(
         doing="a short job of higher priority came: the GPT saves its work and steps aside",
@@ -71,8 +72,8 @@ STEPS = (
 )
 
 
-def run(client: Client, looker: Looker, folder: Path, screen: Screen) -> None:
-    """All steps.
+def run(client: Client, looker: Looker, folder: Path, screen: Screen, limit_s: float | None = None) -> None:
+    """All steps, each within its own limit and within `limit_s`.
 
     Raises TourFailed where a part failed, TimedOut where one took too long, having said what is known of it.
     """
@@ -81,15 +82,15 @@ def run(client: Client, looker: Looker, folder: Path, screen: Screen) -> None:
             screen.say(step.said)
         if step.files:
             apply(client, [str(folder / file) for file in step.files])
-        _watch(client, looker, step, screen)
+        _watch(client, looker, step, screen, min(step.limit_s, limit_s or step.limit_s))
 
 
 def apply(client: Client, files: Sequence[str]) -> None:
     client.post(path_of("apply"), {"sources": sources(files)})
 
 
-def _watch(client: Client, looker: Looker, step: Step, screen: Screen) -> None:
-    ends_s = time.monotonic() + step.limit_s
+def _watch(client: Client, looker: Looker, step: Step, screen: Screen, limit_s: float) -> None:
+    ends_s = time.monotonic() + limit_s
     while True:
         scene = looker.look()
         screen.show(scene, step.doing)
@@ -100,7 +101,7 @@ def _watch(client: Client, looker: Looker, step: Step, screen: Screen) -> None:
             raise TourFailed(f"{failed[0]} {scene.status(failed[0])}, while {step.doing}.")
         if time.monotonic() > ends_s:
             _account_for(step.waits_for, client, screen)
-            raise TimedOut(f"{step.waits_for} took longer than {step.limit_s:g} s, while {step.doing}.")
+            raise TimedOut(f"{step.waits_for} took longer than {limit_s:g} s, while {step.doing}.")
         time.sleep(EVERY_S)
 
 
