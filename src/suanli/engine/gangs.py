@@ -83,6 +83,7 @@ class Gangs:
     def __init__(self) -> None:
         self._gangs: dict[str, dict[int, Gang]] = {}
         self._highest: dict[str, int] = {}
+        self._workers = 0
 
     def launch(self, launch: Launch, timing: Timing, now_s: float) -> Gang | None:
         """The new gang, or None where that attempt or a later one is known: numbers fence."""
@@ -114,11 +115,11 @@ class Gangs:
             return Order(kill=True)
         if gang.verdict is not None:
             superseded = report.number < self._highest[report.key]
-            return Order(kill=superseded, stop_grace_s=gang.grace_s)
+            return Order(beat_s=self._beat_s(gang), kill=superseded, stop_grace_s=gang.grace_s)
         if report.state is not State.WAITING or not self._may_go(gang):
-            return Order()
+            return Order(beat_s=self._beat_s(gang))
         member.went = True
-        return Order(go=_rendezvous(gang))
+        return Order(beat_s=self._beat_s(gang), go=_rendezvous(gang))
 
     def stop(self, key: str, number: int, cause: EndCause, grace_s: float) -> Gang | None:
         """The gang that is told to end, None where there is nothing to tell."""
@@ -144,9 +145,11 @@ class Gangs:
     def tick(self, now_s: float, living: Collection[str]) -> list[Gang]:
         """Let time pass. `living` are ids of nodes; the gangs returned have just ended: give back what they hold."""
         ended: list[Gang] = []
+        self._workers = 0
         for gang in self:
             if gang.ended:
                 continue
+            self._workers += len(gang.members)
             for rank in range(len(gang.members)):
                 self._check(gang, rank, now_s, living)
             self._check_start(gang, now_s)
@@ -177,6 +180,11 @@ class Gangs:
 
     def _living(self, key: str) -> list[Gang]:
         return [gang for gang in self._gangs.get(key, {}).values() if not gang.ended]
+
+    def _beat_s(self, gang: Gang) -> float:
+        """Seldomer where many report, so that the hub keeps up, but several times within each lease."""
+        timing = gang.timing
+        return min(timing.fence_s / 3, max(timing.beat_s, self._workers / timing.beats_per_s_max))
 
     def _may_go(self, gang: Gang) -> bool:
         if not gang.node_ids or any(member.report is None for member in gang.members):

@@ -17,6 +17,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     beat_s: float = 0.4
+    beats_per_s_max: float = 250.0  # of all workers together: the hub can take about four times as many
     fence_s: float = 5.0
     kill_s: float = 1.0
     lost_after_s: float = 2.5
@@ -74,8 +75,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the hub wants of a worker. `kill`: at once, for a later attempt may be about to start."""
+    """What the hub wants of a worker. `kill`: at once, for a later attempt may be about to start.
 
+    `beat_s`: how often it wants to hear of it.
+    """
+
+    beat_s: float = 0.0
     go: Rendezvous | None = None
     stop_grace_s: float | None = None
     kill: bool = False

@@ -23,6 +23,8 @@ from suanli.engine.shim import boottime_s
 from suanli.engine.usage import UsageMeter
 
 PROGRESS_BYTES_MAX = 64 * 2**10
+LIMITS_EVERY_S, USAGE_EVERY_S = 0.3, 1.0
+"""How often the process tree is looked through: sooner where that is what holds a limit."""
 
 
 class Worker:
@@ -172,6 +174,9 @@ class _Run:
         self._process = WorkerProcess(self._program, self._lease_until_s)
         left = msgspec.structs.replace(self._limits, **dict.fromkeys(self._groups.held, None))
         self._meter = UsageMeter(self._process, self._devices, left)
+        watched = left.memory_bytes is not None or left.processes is not None
+        self._measure_every_s = LIMITS_EVERY_S if watched else USAGE_EVERY_S
+        self._measure_at_s = 0.0
 
     def _begin_without_groups(self) -> None:
         """They could be made but not joined: watchdogs stand in."""
@@ -182,8 +187,11 @@ class _Run:
 
     def _check(self) -> None:
         """What only shows while it runs."""
-        worker_log.bound(self._log)
-        self.usage, excess = self._meter.measure()
+        excess = None
+        if boottime_s() >= self._measure_at_s:
+            worker_log.bound(self._log)
+            self.usage, excess = self._meter.measure()
+            self._measure_at_s = boottime_s() + self._measure_every_s
         if self._killed_for is not None:
             return
         if excess is not None:

@@ -15,6 +15,7 @@ from suanli.engine.worker import Worker
 WAITING_BEAT_S = 0.05
 ENDED_BEAT_S = 1.0
 ANSWER_TIMEOUT_S = 1.0
+WATCH_S = 0.3
 
 
 class Supervisor:
@@ -33,23 +34,24 @@ class Supervisor:
 
     def _supervise(self) -> None:
         """In one thread for good, for the worker's process must not outlive the thread that started it."""
-        pause = threading.Event()
+        pause, beat_s = threading.Event(), self._post.timing.beat_s
         while True:
             report, asked_s = self._worker.report(), boottime_s()
             order = self._tell(report)
             if order is not None:
                 self._worker.obey(order, asked_s)
+                beat_s = max(order.beat_s, self._post.timing.beat_s)
             if report.end is not None:
                 pause.wait(ENDED_BEAT_S)
             elif report.pid is None and not self._worker.step(0.0):
-                pause.wait(WAITING_BEAT_S)
+                pause.wait(WAITING_BEAT_S if beat_s == self._post.timing.beat_s else beat_s)
             else:
-                self._watch(asked_s + self._post.timing.beat_s)
+                self._watch(asked_s + beat_s)
 
     def _watch(self, until_s: float) -> None:
         """Until the next heartbeat is due, or there is news for it."""
         while (left_s := until_s - boottime_s()) > 0:
-            if self._worker.step(left_s):
+            if self._worker.step(min(left_s, WATCH_S)):
                 return
 
     def _tell(self, report: Report) -> Order | None:
