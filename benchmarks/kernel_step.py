@@ -50,10 +50,11 @@ def measure() -> Iterator[Row]:
 def _timed(nodes: int, queued: int, alike: bool, situation: str, state: State, memory: Memory) -> Row:
     policy = parse(POLICY)
     best_cpu_s = best_wall_s = float("inf")
+    decision, _ = step(state, policy, memory, NOW_S, np.random.default_rng(0))
     for _ in range(REPEATS):
         gc.collect()
         cpu_s, wall_s = time.process_time(), time.perf_counter()
-        decision, _ = step(state, policy, memory, NOW_S, np.random.default_rng(0))
+        step(state, policy, memory, NOW_S, np.random.default_rng(0))
         best_cpu_s = min(best_cpu_s, time.process_time() - cpu_s)
         best_wall_s = min(best_wall_s, time.perf_counter() - wall_s)
     assert not violations(state, decision)

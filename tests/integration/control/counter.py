@@ -39,9 +39,7 @@ def main() -> int:
             time.sleep(pace_s)
             step += 1
             state = {"step": step, "attempt": int(attempt)}
-            suanli.commit_checkpoint(
-                folder / rank, step, lambda draft, state=state: _save(draft, state)
-            )
+            suanli.commit_checkpoint(folder / rank, step, lambda draft, state=state: _save(draft, state))
             print(f"{attempt} {step}", file=log, flush=True)
             suanli.progress(step, total)
             if stopping:

@@ -44,7 +44,10 @@ def test_a_gang_runs_on_the_nodes_of_the_plan_and_is_moved_whole_when_one_dies(
         until(lambda: _progress(running) >= 10, 30)
         dead = view.workers[1].node
         kill_raylet(cluster, dead)
-        until(lambda: _status(running) is Status.RUNNING and running.world.records["gang"].attempts_made == 2, 60)
+        until(
+            lambda: _status(running) is Status.RUNNING and running.world.records["gang"].attempts_made == 2,
+            60,
+        )
         until(lambda: _status(running) is Status.SUCCEEDED, 60)
         entries = [entry.event for entry in running.ports.store.entries(0)]
     ends = [event.cause for event in entries if isinstance(event, Ended)]

@@ -79,7 +79,9 @@ def test_work_survives_twenty_kills_of_its_controller_and_never_runs_twice(
     assert {key: record.status for key, record in records.items()} == dict.fromkeys(records, Status.SUCCEEDED)
     assert len(records) == JOBS
     for record in records.values():
-        assert record.attempts_made == 1, f"{record.key} was started anew although only controllers were killed"
+        assert record.attempts_made == 1, (
+            f"{record.key} was started anew although only controllers were killed"
+        )
         assert record.end_cause is EndCause.SUCCEEDED
     assert list(tmp_path.rglob("overlap-*")) == []
     for steps in tmp_path.rglob("steps-*"):

@@ -1,0 +1,73 @@
+"""`make bench`: all measurements, or those named (`make bench ARGS=kernel`), as tables and as JSON in `results/`.
+
+Times depend on the machine and on what else it does: compare figures of one run with each other.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import kernel_step
+import live
+
+RESULTS = Path(__file__).with_name("results")
+
+Row = dict[str, str | int | float]
+
+BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {"kernel": kernel_step.measure, "live": live.measure}
+
+
+def main(names: Sequence[str]) -> int:
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(
+            f"There is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}.", file=sys.stderr
+        )
+        return 2
+    for name in names or BENCHMARKS:
+        print(f"\n{name}: {(BENCHMARKS[name].__module__)}", file=sys.stderr)
+        rows = list(_told(BENCHMARKS[name]()))
+        RESULTS.mkdir(exist_ok=True)
+        result = {
+            "benchmark": name,
+            "command": f"make bench ARGS={name}",
+            "machine": _machine(),
+            "rows": rows,
+        }
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+def _told(rows: Iterable[Row]) -> Iterable[Row]:
+    """Each row as soon as it is there."""
+    head: list[str] = []
+    for row in rows:
+        if list(row) != head:
+            head = list(row)
+            print("  ".join(f"{name:>12}" for name in head))
+        print("  ".join(f"{_shown(value):>12}" for value in row.values()), flush=True)
+        yield row
+
+
+def _shown(value: str | float) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _machine() -> Row:
+    return {
+        "cpus": os.cpu_count() or 0,
+        "load_before": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "ray": version("ray"),
+        "measured": time.strftime("%Y-%m"),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
