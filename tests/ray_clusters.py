@@ -4,8 +4,8 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from suanli.domain.fleet import Node
-from suanli.domain.observation import AttemptView, Launch, NodeSample, Observation, Phase, Progress
+from suanli.domain.observation import AttemptView, Launch, NodeSample, Observation, Phase
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
 from suanli.domain.workload import EndCause, Kind, Workload
@@ -179,16 +179,18 @@ def supervisor_of(pid: int) -> psutil.Process:
 
 def keepers(handle: ClusterHandle) -> list[psutil.Process]:
     """Processes that hold the nodes of that cluster."""
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if "suanli.engine.ray.keeper" in (process.info["cmdline"] or [])
-        and any(handle.state_dir in word for word in process.info["cmdline"])
-    ]
+    processes = running_modules("suanli.engine.ray.keeper", psutil.process_iter())
+    return [process for process in processes if handle.state_dir in process.cmdline()[-1]]
 
 
-def step_of(progress: Progress | None) -> int:
-    return progress.step if progress else 0
+def running_modules(name: str, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those among them that run `python -m name`."""
+    found: list[psutil.Process] = []
+    for process in processes:
+        with suppress(psutil.Error):
+            if name in process.cmdline():
+                found.append(process)
+    return found
 
 
 def node_of(pid: int) -> str:

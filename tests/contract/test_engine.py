@@ -17,6 +17,8 @@ from suanli.ports.clock import VirtualClock
 from suanli.ports.engine import Engine, Nodes
 from suanli.ports.fake_engine import FakeEngine, FakeNodes
 
+pytestmark = pytest.mark.timeout(300)  # the first test pays for the cluster
+
 NODES = ("head", "n1")
 GIB = 2**30
 STEPS_MAX = 1_000

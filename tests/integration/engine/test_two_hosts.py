@@ -18,9 +18,12 @@ from suanli.engine.ray.cluster import ClusterHandle
 from suanli.engine.ray.engine import RayEngine
 from suanli.engine.ray.nodes import RayNodes
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("ip") is None, reason="network namespaces need root and iproute2"
-)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(
+        os.geteuid() != 0 or shutil.which("ip") is None, reason="network namespaces need root and iproute2"
+    ),
+]
 
 NOTICE_MAX_S = 3.0
 FAR = Node(name="far", cpus=1, memory_bytes=2**30)

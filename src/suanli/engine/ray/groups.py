@@ -49,7 +49,11 @@ async def create(
     Raises TimeoutError where Ray doesn't place the group within the start's time, or before it does `given_up` holds.
     """
     group = await _place(launch, rows, timing.start_timeout_s, given_up)
-    return [_supervisor(launch, rank, group, timing) for rank in range(launch.workload.worker_count)]
+    supervisors: list[Any] = []
+    for rank in range(launch.workload.worker_count):
+        supervisors.append(_supervisor(launch, rank, group, timing))
+        await asyncio.sleep(0)  # some milliseconds each, between which heartbeats are answered
+    return supervisors
 
 
 def find(launch: Launch) -> list[Any]:

@@ -28,6 +28,7 @@ TICK_S = 0.1
 NODES_EVERY_S = 0.4
 SWEEP_EVERY_S = 5.0
 SAMPLE_STALE_S = 15.0
+AGENTS_AT_ONCE = 10  # some milliseconds each, in which no heartbeat is answered
 
 log = logging.getLogger("suanli.hub")
 
@@ -157,10 +158,14 @@ class Hub:
 
     def _keep_agents(self, now_s: float) -> None:
         """One on every living node; a silent one is made again, which changes nothing if it is only slow."""
-        for id_, row in ((row["NodeID"], row) for row in self._rows if row["Alive"]):
-            if now_s - self._agents.get(id_, -SAMPLE_STALE_S) >= SAMPLE_STALE_S:
-                self._agents[id_] = now_s
-                agent.place(id_, cluster_nodes.name_of(row), self._settings.probe)
+        silent = [
+            row
+            for row in self._rows
+            if row["Alive"] and now_s - self._agents.get(row["NodeID"], -SAMPLE_STALE_S) >= SAMPLE_STALE_S
+        ]
+        for row in silent[:AGENTS_AT_ONCE]:
+            self._agents[row["NodeID"]] = now_s
+            agent.place(row["NodeID"], cluster_nodes.name_of(row), self._settings.probe)
 
     async def _sweep(self) -> None:
         """Whatever the cluster holds in Suanli's name that no living attempt accounts for."""
