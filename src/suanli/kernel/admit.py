@@ -6,7 +6,7 @@ from suanli.domain.fleet import Team
 from suanli.domain.reasons import Reason, ReasonCode, reason
 from suanli.domain.record import Placement, Record, Status
 from suanli.kernel.asks import Shapes, Wants
-from suanli.kernel.state import State, add_share
+from suanli.kernel.state import State, add_share, by_seq
 from suanli.policies.table import RESOURCES, TOLERANCE, Ask
 
 QUOTA_RESOURCES = ("cpus", "memory_bytes")
@@ -90,7 +90,7 @@ class QuotaLedger:
         resource, asked, limit = (never or over)[0]
         if never:
             return reason(ReasonCode.EXCEEDS_QUOTA, resource, team=team.name, asked=asked, limit=limit)
-        holders = [r.key for r in self._state.live.values() if r.workload.team == team.name]
+        holders = [r.key for r in by_seq(self._state.live) if r.workload.team == team.name]
         return reason(
             ReasonCode.QUOTA_USED,
             resource,

@@ -10,7 +10,7 @@ from suanli.domain.record import Record, Status
 from suanli.domain.workload import Kind
 from suanli.kernel.asks import Wants
 from suanli.kernel.evidence import NAMES_MAX, Able, Placed, Placements, asked_of, per_node, smallest_conflict
-from suanli.kernel.state import State
+from suanli.kernel.state import State, by_seq
 from suanli.policies.scale import is_scaled
 from suanli.policies.table import TOLERANCE, Ask, Bools, NodeTable
 
@@ -76,7 +76,7 @@ class Explainer:
             found[key] = why
         for key, victims in walk.making_room.items():
             found[key] = self._making_room(key, victims)
-        for record in self._state.live.values():
+        for record in by_seq(self._state.live):
             if record.status is Status.STARTING or _is_loading(record):
                 found[record.key] = _starting(record, self._now_s)
         return _distinct(found)

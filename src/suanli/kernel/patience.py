@@ -33,14 +33,21 @@ class Patience:
         self._ended: NodeTable | None = None
         self.set_aside: dict[str, tuple[Placement, ...]] = {}
 
-    def consider(self, record: Record, wants: Wants, table: NodeTable) -> tuple[Placement, ...]:
-        """What to keep others from, empty where it is not its turn. O(N log N), after O(live placements) once."""
+    def is_due(self, record: Record) -> bool:
+        """Whether it has waited long enough, and nobody before it in this step."""
         if self.set_aside or self._tries >= TRIES_MAX:
-            return ()
-        if self._state.waited_s(record, self._now_s) < SET_ASIDE_AFTER_S:
-            return ()
+            return False
+        return self._state.waited_s(record, self._now_s) >= SET_ASIDE_AFTER_S
+
+    def keep_for(
+        self, record: Record, wants: Wants, table: NodeTable, later: NodeTable
+    ) -> tuple[Placement, ...]:
+        """What to keep others from; empty where no nodes will do. O(N log N), after O(live placements) once.
+
+        `table` is what is free, `later` what will be once all that is stopping has left.
+        """
         self._tries += 1
-        placements = _nearest(wants, table, self._all_ended(table))
+        placements = _nearest(wants, later, self._all_ended(table))
         if placements:
             self.set_aside[record.key] = placements
         return placements
@@ -52,29 +59,29 @@ class Patience:
         return self._ended
 
 
-def _nearest(wants: Wants, table: NodeTable, ended: NodeTable) -> tuple[Placement, ...]:
-    """Of the nodes that will have room once all has `ended`, those that lack least of it now."""
+def _nearest(wants: Wants, later: NodeTable, ended: NodeTable) -> tuple[Placement, ...]:
+    """Of the nodes that will have room once all has `ended`, those that lack least of it."""
     best: tuple[float, tuple[Placement, ...]] = (np.inf, ())
     for ask, _ in wants.alternatives():
         candidates = np.flatnonzero(ended.fitting(ask))
         if len(candidates) < wants.fewest:
             continue
-        lacks = _lacking(table, ask, candidates)
+        lacks = _lacking(later, ask, candidates)
         nearest = np.argsort(lacks, kind="stable")[: wants.fewest]
         lacking = float(lacks[nearest[-1]])
         if lacking < best[0]:
-            best = lacking, tuple(_keep(table, ended, i, ask) for i in sorted(candidates[nearest].tolist()))
+            best = lacking, tuple(_keep(later, ended, i, ask) for i in sorted(candidates[nearest].tolist()))
     return best[1]
 
 
-def _keep(table: NodeTable, ended: NodeTable, i: int, ask: Ask) -> Placement:
-    """Room on node `i`, on the devices that are free already where there are such."""
+def _keep(later: NodeTable, ended: NodeTable, i: int, ask: Ask) -> Placement:
+    """Room on node `i`, on the devices that are free first where there are such."""
     placement = ended.placement(i, ask)
     if ask.model < 0:
         return placement
     enough = ended.device_free[i] >= min(ask.count, 1.0) - TOLERANCE
-    mine = np.flatnonzero((table.device_model[i] == ask.model) & enough).tolist()
-    mine.sort(key=lambda d: (-round(table.device_free[i, d], 9), d))
+    mine = np.flatnonzero((later.device_model[i] == ask.model) & enough).tolist()
+    mine.sort(key=lambda d: (-round(later.device_free[i, d], 9), d))
     share = msgspec.structs.replace(placement.share, devices=tuple(mine[: len(placement.share.devices)]))
     return Placement(placement.node, share)
 

@@ -1,12 +1,12 @@
 """Making room: which running work to end, with notice, for something of higher priority."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from heapq import heappush, heapreplace
 
 import msgspec
 import numpy as np
 
-from suanli.domain.record import Placement, Record, Status
+from suanli.domain.record import Placement, Record
 from suanli.kernel.asks import Wants
 from suanli.kernel.holdings import Holdings
 from suanli.kernel.state import State
@@ -44,8 +44,8 @@ class Victims:
     Lives for one step.
     """
 
-    def __init__(self, state: State, now_s: float) -> None:
-        chosen = [record for record in state.live.values() if _may_end(record, state.table)]
+    def __init__(self, state: State, stopping: Container[str], now_s: float) -> None:
+        chosen = [r for r in state.live.values() if r.key not in stopping and _may_end(r, state.table)]
         self.lost = {record.key: lost_work(record, now_s) for record in chosen}
         chosen.sort(key=lambda r: (self.lost[r.key], r.workload.priority, -r.seq))
         self._held = Holdings(state.table, chosen)
@@ -111,7 +111,7 @@ class Victims:
 
 def _may_end(record: Record, table: NodeTable) -> bool:
     attempt = record.attempt
-    if attempt is None or record.status is Status.STOPPING or not record.workload.preemptible:
+    if attempt is None or not record.workload.preemptible:
         return False
     return all(placement.node in table.index for placement in attempt.placements)
 

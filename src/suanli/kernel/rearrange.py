@@ -1,4 +1,4 @@
-"""The step's fifth part: move work off hot nodes, give back what lies idle, grow and shrink the fleet."""
+"""Clearing out what must leave, and the step's fifth part: move work off hot nodes, grow and shrink the fleet."""
 
 import msgspec
 import numpy as np
@@ -9,7 +9,7 @@ from suanli.domain.record import Placement, Record, Status
 from suanli.domain.workload import EndCause
 from suanli.kernel.asks import Wants
 from suanli.kernel.preempt import lost_work
-from suanli.kernel.state import State
+from suanli.kernel.state import State, by_seq
 from suanli.policies.balance import (
     COOL_FRACTION,
     HOT_FOR_S,
@@ -30,40 +30,51 @@ SHORT_MAX = 200
 class Outlook(msgspec.Struct, frozen=True):
     """What the walk through the queue has left.
 
-    `table` is what is free for anybody, `unreserved` also what is kept for somebody; `stopping` are the keys of what
-    is stopping or told to in this step, `spoken_for` the nodes on which something was placed or reserved in it.
+    `table` is what is free for anybody, `unreserved` also what is kept for somebody; `spoken_for` are the nodes on
+    which something was placed or reserved.
     """
 
     table: NodeTable
     unreserved: NodeTable
-    stopping: set[str]
     spoken_for: set[str]
     blocked: list[tuple[Record, Wants]]
 
 
 class Changes(msgspec.Struct):
-    """What rearranging adds to a decision. Nothing is stopped twice: `stopping` grows with it."""
+    """What rearranging adds to a decision. `stopping` is what is stopping or told to: nothing is stopped twice."""
 
     memory: Memory
-    stopping: set[str]
+    stopping: dict[str, Record]
     actions: list[Action] = msgspec.field(default_factory=list[Action])
     reservations: dict[str, Reservation] = msgspec.field(default_factory=dict[str, Reservation])
 
-    def stop(self, record: Record, cause: EndCause, now_s: float) -> None:
+    def stop(self, record: Record, cause: EndCause, now_s: float, *, stopped_for: str = "") -> None:
         assert record.attempt is not None
-        self.stopping.add(record.key)
-        number, lost_s = record.attempt.number, record.unsaved_s(now_s)
-        self.actions.append(Stop(key=record.key, number=number, cause=cause, lost_s=lost_s))
+        self.stopping[record.key] = record
+        self.actions.append(
+            Stop(
+                key=record.key,
+                number=record.attempt.number,
+                cause=cause,
+                stopped_for=stopped_for,
+                lost_s=record.unsaved_s(now_s),
+            )
+        )
 
 
-def rearrange(state: State, outlook: Outlook, memory: Memory, now_s: float, policy: Policy) -> Changes:
-    """Drains, idle verdicts, at most one move per step, and node scaling. O(live + N)."""
-    changes = Changes(memory=memory, stopping=set(outlook.stopping))
+def clear_out(state: State, memory: Memory, now_s: float) -> Changes:
+    """What must leave, whatever waits: drained and idle work. First, so that its room is counted on. O(live log live)."""
+    stopping = {record.key: record for record in by_seq(state.live) if record.status is Status.STOPPING}
+    changes = Changes(memory=memory, stopping=stopping)
     _drain(state, changes, now_s)
     _reclaim_idle(state, changes, now_s)
+    return changes
+
+
+def rearrange(state: State, outlook: Outlook, changes: Changes, now_s: float, policy: Policy) -> None:
+    """At most one move per step, and node scaling, added to `changes`. O(live + N)."""
     _rebalance(state, outlook, changes, now_s, policy)
     _scale_nodes(state, outlook, changes, now_s)
-    return changes
 
 
 def _drain(state: State, changes: Changes, now_s: float) -> None:
@@ -71,7 +82,7 @@ def _drain(state: State, changes: Changes, now_s: float) -> None:
     draining = {name for name, why in state.unusable.items() if why == "draining"}
     if not draining:
         return
-    for record in state.live.values():
+    for record in by_seq(state.live):
         on_it = record.attempt is not None and any(p.node in draining for p in record.attempt.placements)
         if on_it and record.workload.preemptible and record.key not in changes.stopping:
             changes.stop(record, EndCause.DRAINED, now_s)
@@ -81,7 +92,8 @@ def _reclaim_idle(state: State, changes: Changes, now_s: float) -> None:
     before = changes.memory
     idle: dict[str, float] = {}
     warned = {key: at for key, at in before.warned_s.items() if key in state.live}
-    for key, record in state.live.items():
+    for record in by_seq(state.live):
+        key = record.key
         if record.workload.idle is None or record.status is not Status.RUNNING or key in changes.stopping:
             continue
         verdict = judge(record, state.use, before.idle_since_s.get(key), warned.get(key, -np.inf), now_s)

@@ -21,7 +21,7 @@ class State:
     """
 
     def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
+        self.fleet: Fleet = fleet
         self.records: dict[str, Record] = {}
         self.waiting: dict[str, Record] = {}
         self.live: dict[str, Record] = {}
@@ -116,6 +116,11 @@ class State:
         use = self.team_use.setdefault(record.workload.team, {})
         for placement in record.attempt.placements:
             add_share(use, placement.share, sign)
+
+
+def by_seq(records: Mapping[str, Record]) -> list[Record]:
+    """In order of submission: what a decision says must not depend on when the state learned of whom."""
+    return sorted(records.values(), key=lambda record: record.seq)
 
 
 def add_share(use: dict[str, float], share: Share, sign: float = 1.0) -> None:

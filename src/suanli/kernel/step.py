@@ -5,7 +5,7 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
-from suanli.domain.decision import Action, Decision, Memory, Place, Reservation, Stop
+from suanli.domain.decision import Decision, Memory, Place, Reservation
 from suanli.domain.reasons import Reason
 from suanli.domain.record import Placement, Record, Status
 from suanli.domain.workload import EndCause
@@ -14,8 +14,8 @@ from suanli.kernel.asks import Shapes, Wants, are_met, find_room
 from suanli.kernel.explain import Blocked, Explainer, Walk
 from suanli.kernel.patience import Patience
 from suanli.kernel.preempt import PRIORITY_MAX, Room, Victims, make_room
-from suanli.kernel.rearrange import Outlook, rearrange
-from suanli.kernel.state import State
+from suanli.kernel.rearrange import Outlook, clear_out, rearrange
+from suanli.kernel.state import State, by_seq
 from suanli.policies.parts import Policy
 from suanli.policies.table import NodeTable
 
@@ -36,8 +36,8 @@ def step(
     for record in ordered:
         wants = cycle.allocate(record)
         cycle.place(record, wants)
-    memory = cycle.rearrange(memory)
-    return cycle.explain(), memory
+    cycle.rearrange()
+    return cycle.explain(), cycle.memory()
 
 
 class _Cycle:
@@ -54,32 +54,31 @@ class _Cycle:
         self.shapes = Shapes(state.table, policy)
         self.quota = QuotaLedger(state)
         self.patience = Patience(state, now_s)
-        self.actions: list[Action] = []
+        self.changes = clear_out(state, memory, now_s)
         self.reservations: dict[str, Reservation] = {}
         self.walk = Walk()
         self._full: set[Wants] = set()
         self._hopeless: dict[Wants, int] = {}
         self._tries = 0
-        self._stopping = {r.key: r for r in state.live.values() if r.status is Status.STOPPING}
         self._keep_reservations(memory)
 
     @cached_property
     def later(self) -> NodeTable:
         """What will be free once all that is stopping has left. Made when first asked for, then kept in step."""
         later = self.table.copy()
-        for record in self._stopping.values():
+        for record in self.changes.stopping.values():
             if record.attempt is not None:
                 later.give(record.attempt.placements)
         return later
 
     @cached_property
     def victims(self) -> Victims:
-        return Victims(self.state, self.now_s)
+        return Victims(self.state, self.changes.stopping, self.now_s)
 
     def admit(self) -> list[Record]:
         """Split off what may not start now, whatever is free."""
         eligible: list[Record] = []
-        for record in self.state.waiting.values():
+        for record in by_seq(self.state.waiting):
             why = not_eligible(record, self.state, self.now_s)
             if why is None:
                 eligible.append(record)
@@ -115,23 +114,19 @@ class _Cycle:
         else:
             self._full.add(wants)
             self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
-            self._take(self.patience.consider(record, wants, self.table))
+            if self.patience.is_due(record):
+                self._take(self.patience.keep_for(record, wants, self.table, self.later))
 
-    def rearrange(self, memory: Memory) -> Memory:
-        """Moves, drains, idle verdicts, node scaling; and what to remember."""
+    def rearrange(self) -> None:
+        """Move work off hot nodes; grow and shrink the fleet."""
         kept = [reservation.placements for reservation in self.reservations.values()]
         outlook = Outlook(
             table=self.table,
             unreserved=self._unreserved(),
-            stopping=set(self._stopping),
             spoken_for={p.node for places in [*self.walk.placed.values(), *kept] for p in places},
             blocked=[(blocked.record, blocked.wants) for blocked in self.walk.blocked.values()],
         )
-        changes = rearrange(self.state, outlook, memory, self.now_s, self.policy)
-        self.actions.extend(changes.actions)
-        return msgspec.structs.replace(
-            changes.memory, reservations={**self.reservations, **changes.reservations}
-        )
+        rearrange(self.state, outlook, self.changes, self.now_s, self.policy)
 
     def explain(self) -> Decision:
         """Name the dominant reason of everything that waits."""
@@ -150,10 +145,14 @@ class _Cycle:
         return Decision(
             policy=self.policy.name,
             at_s=self.now_s,
-            actions=tuple(self.actions),
+            actions=tuple(self.changes.actions),
             reasons=reasons,
             waiting=waiting,
         )
+
+    def memory(self) -> Memory:
+        reservations = {**self.reservations, **self.changes.reservations}
+        return msgspec.structs.replace(self.changes.memory, reservations=reservations)
 
     def _keep_reservations(self, memory: Memory) -> None:
         """Those whose room is there, or will be once what is stopping has left."""
@@ -195,7 +194,9 @@ class _Cycle:
         self._take(placements)
         self.quota.take(record, placements)
         self.walk.placed[record.key] = placements
-        self.actions.append(Place(key=record.key, number=record.attempts_made + 1, placements=placements))
+        self.changes.actions.append(
+            Place(key=record.key, number=record.attempts_made + 1, placements=placements)
+        )
 
     def _preempt_for(self, record: Record, wants: Wants) -> bool:
         """Reserve room that is being vacated, or end cheaper work of lower standing to get it. False: neither helps."""
@@ -212,35 +213,26 @@ class _Cycle:
             self._hopeless[wants] = priority
             return False
         for victim in room.victims:
-            self._stop(victim, record)
+            self._end(victim, record)
         self.reservations[record.key] = Reservation(placements=room.placements, since_s=self.now_s)
         self._take(room.placements)
         return True
 
     def _vacated(self, wants: Wants) -> Room | None:
-        placements = find_room(self.later, wants, self.policy) if self._stopping else None
+        placements = find_room(self.later, wants, self.policy) if self.changes.stopping else None
         return Room(placements, (), 0.0) if placements else None
 
-    def _stop(self, victim: Record, record: Record) -> None:
+    def _end(self, victim: Record, record: Record) -> None:
         assert victim.attempt is not None
-        self._stopping[victim.key] = victim
+        self.changes.stop(victim, EndCause.PREEMPTED, self.now_s, stopped_for=record.key)
         self.later.give(victim.attempt.placements)
         self.victims.remove(victim.key)
-        self.actions.append(
-            Stop(
-                key=victim.key,
-                number=victim.attempt.number,
-                cause=EndCause.PREEMPTED,
-                stopped_for=record.key,
-                lost_s=victim.unsaved_s(self.now_s),
-            )
-        )
 
     def _awaited(self, record: Record) -> tuple[str, ...]:
         nodes = {p.node for p in self.reservations[record.key].placements}
         return tuple(
             r.key
-            for r in self._stopping.values()
+            for r in self.changes.stopping.values()
             if r.attempt and any(p.node in nodes for p in r.attempt.placements)
         )
 

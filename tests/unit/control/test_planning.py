@@ -10,13 +10,14 @@ import msgspec
 import pytest
 from tests.building import NOW_S, fleet, node, nodes, running, state_of, workload
 
-from suanli.control.planning import Plan, expand, plan
+from suanli.control.planning import Plan, plan
 from suanli.domain.decision import Memory
 from suanli.domain.fleet import Fleet, Team
 from suanli.domain.record import Record, Status
 from suanli.domain.workload import Kind, Service, Workload
 from suanli.kernel.state import State
 from suanli.policies.registry import parse
+from suanli.spec.expand import expand
 
 GPU = "A100-80GB"
 
