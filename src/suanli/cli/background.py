@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from suanli.cli.client import Client, read_server, url_of
+from suanli.cli.client import Client, connect, path_of, read_server, url_of
 from suanli.cli.errors import TimedOut
 from suanli.cli.session import Session
 
@@ -35,13 +35,26 @@ def arguments(context: typer.Context) -> list[str]:
 
 
 def start(
-    session: Session, words: list[str], limit_s: float, env: Mapping[str, str] | None = None
+    session: Session,
+    words: Sequence[str],
+    limit_s: float,
+    fleet: Sequence[Mapping[str, str]] = (),
+    env: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Start `suanli up WORDS` in a session of its own, wait until it is ready, and return what it noted of itself.
 
-    Where one runs in that home already: that one. A start that fails ends this process too, with its words and code.
-    Raises TimedOut.
+    Where one runs in that home already: that one. In either case it is then given the `fleet`. A start that fails ends
+    this process too, with its words and code. Raises TimedOut, and Refused where the fleet is.
     """
+    server = _start(session, words, limit_s, env)
+    if fleet:
+        connect(session.home).post(path_of("apply"), {"sources": list(fleet)})
+    return server
+
+
+def _start(
+    session: Session, words: Sequence[str], limit_s: float, env: Mapping[str, str] | None
+) -> dict[str, Any]:
     there = running(session.home)
     if there is not None:
         session.note(f"A controller runs in {session.home} already.")

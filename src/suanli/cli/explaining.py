@@ -51,7 +51,7 @@ def _lines(e: Explanation, verbose: int) -> Iterator[str]:
     yield from _field("will it help", e["advice"])
     yield from would_run_lines(e["would_run_if"])
     yield from _here(e["here_because"])
-    for index, line in enumerate(e["history"]):
+    for index, line in enumerate(e["history"] if verbose else ()):
         actor = "" if line["actor"] == "controller" else f" ({line['actor']})"
         yield from _field("so far" if index == 0 else "", f"{clock(line['at_s'])}  {line['sentence']}{actor}")
     if verbose < 2:

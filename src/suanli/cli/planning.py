@@ -13,7 +13,7 @@ from suanli.cli.files import Files, Overrides, sources
 from suanli.cli.plans import placement_table, told
 from suanli.cli.session import Session, command
 from suanli.cli.waiting import wait_for
-from suanli.domain.errors import UsageError
+from suanli.domain.errors import Unavailable, UsageError
 
 NEVER_FITS = 3
 WOULD_WAIT = 4
@@ -50,13 +50,22 @@ def plan(
     if fleet:
         answer = _offline(asked, override, policy)
     else:
-        answer = session.connect().post(path_of("plan"), _asked(asked, override, policy))
+        answer = _controller(session).post(path_of("plan"), _asked(asked, override, policy))
     session.show(answer, lambda: placement_table(answer))
     if not session.is_machine:
         sys.stdout.write(told(answer) + "\n")
     code = exit_code(answer, fail_if_waiting)
     if code:
         raise typer.Exit(code)
+
+
+def _controller(session: Session) -> Client:
+    """Raises Unavailable, which here has another way out."""
+    try:
+        return session.connect()
+    except Unavailable as error:
+        error.remedy += " A plan can do without: give a fleet with `--fleet FILE`."
+        raise
 
 
 def exit_code(answer: Mapping[str, Any], fail_if_waiting: bool) -> int:
@@ -82,24 +91,32 @@ def apply(
     idempotency_key: Annotated[
         str,
         typer.Option(
-            "--idempotency-key", metavar="KEY", help="Applying again with the same key changes nothing."
+            "--idempotency-key",
+            metavar="KEY",
+            help="The same again with `--yes` answers the same, and changes nothing.",
         ),
     ] = "",
 ) -> None:
     """Hand in workloads or a fleet.
 
     Shows the plan, asks, and applies exactly what it showed. What can't run yet is accepted all the same and waits with
-    its reason. A plan that has gone stale ends with 5.
+    its reason. A plan that has gone stale ends with 5. With `--yes` and an idempotency key no plan is shown.
     """
     if bool(file) == bool(plan_id):
         raise UsageError("Give files with `-f`, or the id of a plan with `--plan-id`.")
+    if plan_id and (override or policy):
+        raise UsageError("A plan is applied as it was shown, without `--set` and `--policy`.")
     client = session.connect()
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     if plan_id:
         applied = client.post(path_of("apply"), {"plan_id": plan_id}, headers)
     else:
         _require_an_answer(session, yes)
-        applied = _show_and_apply(session, client, _asked(sources(file), override, policy), yes, headers)
+        asked = _asked(sources(file), override, policy)
+        if idempotency_key and yes:  # the same request again must be the same, whatever the plan is by now
+            applied = client.post(path_of("apply"), asked, headers)
+        else:
+            applied = _show_and_apply(session, client, asked, yes, headers)
     session.show(applied, lambda: _told(applied))
     if wait:
         wait_for(session, client, [*applied["submitted"], *applied["unchanged"]])
@@ -153,6 +170,7 @@ def _offline(texts: Sequence[Mapping[str, str]], overrides: Sequence[str], polic
 
 def _told(applied: Mapping[str, Any]) -> str:
     lines = [f"fleet {applied['fleet']} declared"] if applied.get("fleet") else []
+    lines += [f"alert {name} declared" for name in applied["alerts"]]
     lines += [f"{name} accepted" for name in applied["submitted"]]
     lines += [f"{name} unchanged" for name in applied["unchanged"]]
     return "\n".join(lines) or "Nothing to do."

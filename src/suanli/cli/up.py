@@ -119,9 +119,7 @@ def _read(texts: Texts) -> "Asked":
 
 
 def _start(session: Session, arguments: list[str], texts: Texts) -> None:
-    server = background.start(session, arguments, session.timeout_s or START_S)
-    if texts:
-        connect(session.home).post(path_of("apply"), {"sources": texts})
+    server = background.start(session, arguments, session.timeout_s or START_S, texts)
     session.show(server, lambda: str(server["url"]))
     session.note("Go on with `suanli apply -f FILE`, `suanli ps`; end it with `suanli down`.")
 

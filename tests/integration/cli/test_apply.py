@@ -79,12 +79,17 @@ def test_5_another_declaration_of_what_is_there(on_lab: Cli, job: Job) -> None:
     assert "suanli stop changed" in done.stderr
 
 
+def test_the_same_again_under_an_idempotency_key_answers_the_same(on_lab: Cli, job: Job) -> None:
+    words = ("apply", "-f", job("key-a", SMALL), "-y", "--idempotency-key", "k1")
+    assert on_lab(*words).stdout == "key-a accepted\n"
+    assert on_lab(*words).stdout == "key-a accepted\n"
+
+
 def test_5_an_idempotency_key_that_meant_something_else(on_lab: Cli, job: Job) -> None:
-    assert on_lab("apply", "-f", job("key-a", SMALL), "-y", "--idempotency-key", "k1").exit_code == 0
-    assert on_lab("apply", "-f", job("key-a", SMALL), "-y", "--idempotency-key", "k1").exit_code == 0
-    done = on_lab("apply", "-f", job("key-b", SMALL), "-y", "--idempotency-key", "k1")
+    assert on_lab("apply", "-f", job("key-b", SMALL), "-y", "--idempotency-key", "k2").exit_code == 0
+    done = on_lab("apply", "-f", job("key-c", SMALL), "-y", "--idempotency-key", "k2")
     assert done.exit_code == 5
-    assert "key-b" not in on_lab("ps", "--all").stdout
+    assert "key-c" not in on_lab("ps", "--all").stdout
 
 
 def test_what_can_never_fit_is_accepted_and_says_why_it_waits(on_lab: Cli, job: Job) -> None:

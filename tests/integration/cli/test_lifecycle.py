@@ -199,3 +199,11 @@ def test_124_a_controller_that_does_not_answer(cli: Process) -> None:
         done = cli("ps", "--timeout", "300ms", "-o", "json", env={"SUANLI_URL": url, "SUANLI_TOKEN": "t"})
     assert (done.exit_code, done.stdout) == (124, "")
     assert json.loads(done.stderr)["code"] == "SL-TIMEOUT"
+
+
+def test_1_a_plan_that_finds_no_controller_names_the_way_without(
+    cli: Process, tmp_path: Path, fleet_file: Path
+) -> None:
+    done = cli("plan", "-f", fleet_file, "--home", tmp_path)
+    assert done.exit_code == 1
+    assert "--fleet FILE" in done.stderr

@@ -16,6 +16,7 @@ from suanli.cli import background
 from suanli.cli.client import connect
 from suanli.cli.down import end
 from suanli.cli.errors import TimedOut
+from suanli.cli.files import sources
 from suanli.cli.session import Session, command
 from suanli.domain.errors import SuanliError, UsageError
 
@@ -89,8 +90,9 @@ def _controller(session: Session, folder: Path, engine: str) -> Iterator[None]:
     fleet = str(folder / "fleet.yaml")
     words = ["--detach", "--home", str(session.home), "--port", "0", "--engine", engine, "--fleet", fleet]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # so that `python` is this one
+    env = {**os.environ, "PATH": path}
     try:
-        background.start(replace(session, quiet=True), words, START_S, {**os.environ, "PATH": path})
+        background.start(replace(session, quiet=True), words, START_S, sources([fleet]), env)
         yield
     except SuanliError:
         if background.running(session.home) is None:

@@ -91,31 +91,34 @@ def _load(client: Client, account: Account) -> Iterator[str]:
 
 
 def _preemption(client: Client, account: Account) -> Iterator[str]:
-    """When the GPT was told to stop, for whom, what it had saved, and where it went on."""
+    """For whom the GPT was told to stop, what it had saved by then, and where it went on."""
     of_gpt = [entry for entry in account.entries if getattr(entry.event, "key", "") == GPT]
     for i, entry in enumerate(of_gpt):
         stopped = entry.event
         if not isinstance(stopped, ev.StopBegun) or stopped.cause is not EndCause.PREEMPTED:
             continue
         saved = [
-            e.event.step
+            e.event
             for e in of_gpt
             if isinstance(e.event, ev.Checkpointed) and e.event.number == stopped.number
         ]
         again = next((e for e in of_gpt[i:] if isinstance(e.event, ev.Started)), None)
-        steps = points(client, GPT, "step", again.at_s) if again else []
-        if saved and again and steps:
-            waited_s = again.at_s - entry.at_s
+        resumed = re.search(r"^step (\d+)/", _log(client, stopped.number + 1), re.MULTILINE)
+        if saved and again and resumed:
             yield (
-                f"{GPT} made room for {stopped.stopped_for or DIGITS}: saved step {saved[-1]}, was away for "
-                f"{waited_s:.0f} s, and went on from step {steps[0][1]:.0f}"
+                f"{GPT} made room for {stopped.stopped_for or DIGITS}: saved step {saved[-1].step}, was away for "
+                f"{again.at_s - entry.at_s:.0f} s, and went on from step {resumed[1]}"
             )
 
 
 def _learning(client: Client) -> Iterator[str]:
-    """From the program's own log, which has the last figure for certain."""
     attempts = client.get(path_of("workloads", GPT))["workloads"][0]["attempts_made"]
-    text = "".join(piece for number in range(1, attempts + 1) for piece in written(client, GPT, number))
+    text = "".join(_log(client, number) for number in range(1, attempts + 1))
     figures = [float(figure) for figure in re.findall(rf"{LOSS} ([0-9.]+)", text)]
     if figures:
         yield f"held-out loss of the {GPT.upper()}: {figures[0]:.2f} before, {figures[-1]:.2f} bits per byte after"
+
+
+def _log(client: Client, attempt: int) -> str:
+    """The program's own words, which are exact where what was measured is thinned out with age."""
+    return "".join(written(client, GPT, attempt))
