@@ -32,6 +32,21 @@ GPU_NODES = tuple(
 FAST = Timing(beat_s=0.2, fence_s=3.0, kill_s=0.5, lost_after_s=1.5)
 """Sooner certain of a death than in production, and still ten heartbeats long."""
 
+FAMILY = """
+import os, signal, time
+def stay():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+if os.fork() == 0: stay()
+if os.fork() == 0:  # a daemon, as they are made: nobody's child and in a session of its own
+    os.setsid()
+    if os.fork() == 0: stay()
+    os._exit(0)
+stay()
+"""
+"""Three processes that don't want to die."""
+
 _T = TypeVar("_T")
 
 
@@ -168,13 +183,23 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def family_of(log: Path) -> list[int]:
+    """The three pids of a FAMILY, by its output."""
+
+    def all_up() -> list[int] | None:
+        pids = [int(word) for word in log.read_text().split()] if log.exists() else []
+        return pids if len(pids) == 3 else None
+
+    return wait_for(all_up)
+
+
 def supervisor_of(pid: int) -> psutil.Process:
-    """The process of the actor that watches over a worker: its shim's parent."""
-    shim = psutil.Process(pid).parent()
-    assert shim is not None
-    supervisor = shim.parent()
-    assert supervisor is not None
-    return supervisor
+    """The process of the actor that watches over a worker."""
+    return next(
+        ancestor
+        for ancestor in psutil.Process(pid).parents()
+        if ancestor.cmdline()[:1] and ancestor.cmdline()[0].startswith("ray::Supervisor")
+    )
 
 
 def keepers(handle: ClusterHandle) -> list[psutil.Process]:

@@ -1,7 +1,6 @@
 """A worker's process as its supervisor holds it: started through the shim, alive only while its lease is renewed."""
 
 import contextlib
-import ctypes
 import json
 import os
 import select
@@ -37,16 +36,12 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerProcess:
-    """Not thread-safe. The thread that makes one must outlive it: the kernel ties the shim's life to that thread.
-
-    Leases are instants of `shim.boottime_s`.
-    """
+    """Not thread-safe. Leases are instants of `shim.boottime_s`."""
 
     def __init__(self, program: Program, lease_until_s: float) -> None:
         self.pid: int | None = None
         self._exit: Exit | None = None
         self._heard = b""
-        _adopt_orphans()
         control_read, self._control = os.pipe()
         self._report, report_write = os.pipe()
         try:
@@ -99,9 +94,12 @@ class WorkerProcess:
         return self._exit
 
     def tree(self) -> list[psutil.Process]:
-        """The process and its living descendants."""
+        """The process and all that came of it: whatever is below the shim's guard, its parent."""
+        if self.pid is None:
+            return []
         with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(self._shim.pid).children(recursive=True)
+            guard = psutil.Process(self.pid).parent()
+            return guard.children(recursive=True) if guard else []
         return []
 
     def _take(self, chunk: bytes) -> None:
@@ -114,13 +112,8 @@ class WorkerProcess:
                 self._exit = msgspec.convert(message, Exit)
 
     def _bury(self) -> Exit:
-        """The shim itself was killed: its child died with it, and what else there was came to us as orphans."""
+        """The guard was killed: its child died with it, and the outer shim ends once nothing else is left."""
         self._shim.wait()
-        while strays := psutil.Process().children(recursive=True):
-            for stray in strays:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    stray.kill()
-            psutil.wait_procs(strays, timeout=1)
         return Exit(code=128 + signal.SIGKILL)
 
     def _send(self, line: bytes) -> None:
@@ -128,8 +121,3 @@ class WorkerProcess:
         with contextlib.suppress(BrokenPipeError, BlockingIOError):
             if self._control >= 0:
                 os.write(self._control, line + b"\n")
-
-
-def _adopt_orphans() -> None:
-    """Descendants that lose their parent come to this process instead of vanishing to init."""
-    ctypes.CDLL(None, use_errno=True).prctl(shim.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -27,18 +27,31 @@ TICK_S = 0.5
 
 
 def main(control: int, report: int) -> None:
-    os.set_inheritable(control, False)
-    os.set_inheritable(report, False)
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Two processes, each of which survives the other: Ray kills the children of an actor that ends, in no order.
+
+    The guard does all the work. The outer one only waits for it, and kills what it left behind if it was killed.
+    """
     _prctl(PR_SET_CHILD_SUBREAPER, 1)  # descendants that lose their parent become children of this process
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    guard = os.fork()
+    if guard == 0:
+        os.set_inheritable(control, False)
+        os.set_inheritable(report, False)
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        _guard(control, report)
+        return
+    os.close(control)
+    os.close(report)
+    os.waitpid(guard, 0)
+    _Tree(guard).kill()
+
+
+def _guard(control: int, report: int) -> None:
     line, rest = _first_line(control)
     spec = json.loads(line)
-    if boottime_s() >= spec["lease_s"]:
-        pid, failure = 0, {"exit": None, "cut_off": True}
-    else:
-        pid, failure = _spawn(spec)
+    in_time = boottime_s() < spec["lease_s"]
+    pid, failure = _spawn(spec) if in_time else (0, {"exit": None, "cut_off": True})
     if failure:
         _remove_cgroups(spec["cgroups"])
         _tell(report, failure)

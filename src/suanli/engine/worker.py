@@ -1,6 +1,6 @@
 """One worker of a gang, on its node: waits for the order to go, runs the user's program, tells how it is, ends it.
 
-Driven by its supervisor, which calls `report`, `obey` and `step` in turn from one thread that outlives the worker.
+Driven by its supervisor, which calls `report`, `obey` and `step` in turn from one thread.
 """
 
 import os

@@ -1,5 +1,6 @@
 """The embedded cluster's own life: adopted after a crash, let in by its token alone, and ended without a trace."""
 
+import json
 import os
 import signal
 import socket
@@ -66,6 +67,8 @@ def test_nothing_of_it_can_be_read_or_reached_by_others(handle: ClusterHandle) -
     assert stat.S_IMODE((folder / "ray-token").stat().st_mode) == 0o600
     assert stat.S_IMODE((folder / "cluster.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    ray_folder = Path(json.loads(real.keepers(handle)[0].cmdline()[-1])["temp_dir"])
+    assert stat.S_IMODE(ray_folder.parent.stat().st_mode) == 0o700
     listening = {
         connection.laddr.ip
         for keeper in real.keepers(handle)

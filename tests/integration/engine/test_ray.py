@@ -27,6 +27,7 @@ NOTICE_MAX_S = 3.0
 FENCED_S = real.FAST.fence_s + real.FAST.kill_s
 
 SLEEP = (sys.executable, "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(600)")
+FAMILY = (sys.executable, "-I", "-S", "-c", real.FAMILY)
 MEET = (
     sys.executable, "-I", "-S", "-c",
     """
@@ -102,10 +103,10 @@ def test_a_killed_supervisor_takes_its_worker_along_and_the_gang_is_lost(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     engine = cluster.engine
-    view = run(cluster, tmp_path, "orphans", nodes=("n1", "n2"))
-    pids = real.pids_of(view)
+    view = run(cluster, tmp_path, "orphans", *FAMILY, nodes=("n1", "n2"), grace_s=0.5)
+    pids = [pid for rank in (0, 1) for pid in real.family_of(tmp_path / "log" / "orphans" / f"1-{rank}.log")]
     began_s = time.monotonic()
-    real.supervisor_of(pids[1]).kill()
+    real.supervisor_of(real.pids_of(view)[1]).kill()
     ended = real.wait_phase(engine, "orphans", 1, Phase.ENDED)
     assert (ended.cause, ended.detail) == (EndCause.NODE_LOST, "the supervisor of rank 1 on n2 was killed")
     assert not any(real.is_running(pid) for pid in pids)
@@ -114,13 +115,14 @@ def test_a_killed_supervisor_takes_its_worker_along_and_the_gang_is_lost(
 
 def test_a_frozen_supervisor_loses_its_worker_to_the_watchdog(cluster: Cluster, tmp_path: Path) -> None:
     engine = cluster.engine
-    pid = real.pids_of(run(cluster, tmp_path, "frozen"))[0]
+    pid = real.pids_of(run(cluster, tmp_path, "frozen", *FAMILY))[0]
+    pids = real.family_of(tmp_path / "log" / "frozen" / "1-0.log")
     supervisor = real.supervisor_of(pid)
     supervisor.suspend()
     try:
         real.wait_phase(engine, "frozen", 1, Phase.LOST)
         assert real.wait_phase(engine, "frozen", 1, Phase.ENDED).cause is EndCause.NODE_LOST
-        assert not real.is_running(pid)
+        assert not any(real.is_running(pid) for pid in pids)
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             supervisor.resume()
@@ -188,14 +190,15 @@ def test_a_dead_raylet_is_noticed_in_time_and_the_gang_runs_on_elsewhere_only_af
     cluster: Cluster, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     handle, engine = cluster.handle, cluster.engine
-    view = run(cluster, tmp_path, "moved", nodes=("n1", "n2", "n3"))
+    run(cluster, tmp_path, "moved", *FAMILY, nodes=("n1", "n2", "n3"), grace_s=1.0)
+    pids = [pid for rank in range(3) for pid in real.family_of(tmp_path / "log" / "moved" / f"1-{rank}.log")]
     began_s = time.monotonic()
     real.kill_raylet(handle, "n2")
     real.wait_phase(engine, "moved", 1, Phase.LOST)
     noticed_s = time.monotonic() - began_s
     ended = real.wait_phase(engine, "moved", 1, Phase.ENDED)
     assert (ended.cause, ended.detail) == (EndCause.NODE_LOST, "node n2 was lost")
-    assert not any(real.is_running(pid) for pid in real.pids_of(view))
+    assert not any(real.is_running(pid) for pid in pids)
     engine.start(real.launch("moved", 2, tmp_path, *SLEEP, nodes=("n1", "n4", "n3")))
     real.wait_phase(engine, "moved", 2, Phase.RUNNING)
     running_s = time.monotonic() - began_s

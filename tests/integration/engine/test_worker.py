@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.ray_clusters import is_running
+from tests import ray_clusters as real
 
 from suanli.domain.observation import Launch
 from suanli.domain.record import Placement
@@ -103,35 +103,6 @@ def log_of(tmp_path: Path) -> str:
     return (tmp_path / "log" / "1-0.log").read_text()
 
 
-def wait_for_pids(tmp_path: Path, count: int) -> list[int]:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline_s:
-        pids = (
-            [int(word) for word in log_of(tmp_path).split()]
-            if (tmp_path / "log" / "1-0.log").exists()
-            else []
-        )
-        if len(pids) >= count:
-            return pids
-        time.sleep(0.01)
-    raise AssertionError(f"{count} processes did not show up")
-
-
-FAMILY = """
-import os, signal, subprocess, sys, time
-def stay():
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print(os.getpid(), flush=True)
-    time.sleep(600)
-if os.fork() == 0: stay()
-if os.fork() == 0:  # a daemon, as they are made: nobody's child and in a session of its own
-    os.setsid()
-    if os.fork() == 0: stay()
-    os._exit(0)
-stay()
-"""
-
-
 def test_a_program_that_ends_well_succeeds_and_its_output_is_in_the_log(start: Start, tmp_path: Path) -> None:
     assert start("print('hello')").end() == End(EndCause.SUCCEEDED, 0)
     assert log_of(tmp_path) == "hello\n"
@@ -179,32 +150,38 @@ def test_sigterm_leaves_the_grace_to_save_work(start: Start, tmp_path: Path) -> 
 
 
 def test_after_the_grace_the_whole_tree_is_killed_orphans_too(start: Start, tmp_path: Path) -> None:
-    worker = start(FAMILY)
-    pids = wait_for_pids(tmp_path, 3)
+    worker = start(real.FAMILY)
+    pids = real.family_of(tmp_path / "log" / "1-0.log")
     began_s = time.monotonic()
     worker.order = Order(stop_grace_s=0.3)
     worker.end()
     assert time.monotonic() - began_s < 3.0
-    assert not any(is_running(pid) for pid in pids)
+    assert not any(real.is_running(pid) for pid in pids)
 
 
 def test_the_tree_dies_within_the_fence_when_nobody_answers(start: Start, tmp_path: Path) -> None:
-    worker = start(FAMILY, timing=Timing(fence_s=0.8))
-    pids = wait_for_pids(tmp_path, 3)
+    worker = start(real.FAMILY, timing=Timing(fence_s=0.8))
+    pids = real.family_of(tmp_path / "log" / "1-0.log")
     began_s = time.monotonic()
     worker.answers = False
     end = worker.end()
     assert end.cause is EndCause.NODE_LOST
     assert time.monotonic() - began_s < 2.0
-    assert not any(is_running(pid) for pid in pids)
+    assert not any(real.is_running(pid) for pid in pids)
 
 
-def test_the_tree_dies_when_its_shim_is_killed(start: Start, tmp_path: Path) -> None:
-    worker = start(FAMILY)
-    pids = wait_for_pids(tmp_path, 3)
-    psutil.Process(pids[0]).parent().kill()  # pyright: ignore[reportOptionalMemberAccess]
+@pytest.mark.parametrize("generation", [0, 1])
+def test_the_tree_dies_whichever_half_of_its_shim_is_killed(
+    start: Start, tmp_path: Path, generation: int
+) -> None:
+    """The outer half is missed only at the end: the guard goes on without it."""
+    worker = start(real.FAMILY)
+    pids = real.family_of(tmp_path / "log" / "1-0.log")
+    psutil.Process(worker.wait(lambda report: report.pid).pid).parents()[generation].kill()
+    if generation == 1:
+        worker.order = Order(stop_grace_s=0.1)
     assert worker.end().exit_code == 137
-    assert not any(is_running(pid) for pid in pids)
+    real.wait_for(lambda: not any(real.is_running(pid) for pid in pids))
 
 
 @pytest.mark.parametrize("with_cgroups", [True, False])

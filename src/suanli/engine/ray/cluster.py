@@ -28,7 +28,7 @@ START_TIMEOUT_S = 120.0
 REACH_TIMEOUT_S = 3.0
 LOOPBACK = "127.0.0.1"
 SOCKET_PATH_MAX = 107
-_SOCKET_SUFFIX = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_SOCKET_SUFFIX = "/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -123,7 +123,7 @@ def stop(handle: ClusterHandle) -> None:
         return
     state_dir = Path(handle.state_dir)
     _end_keepers(state_dir)
-    shutil.rmtree(_temp_dir(state_dir), ignore_errors=True)
+    shutil.rmtree(_private_dir(state_dir), ignore_errors=True)
 
 
 def environment(*, token_path: str, loopback: bool) -> dict[str, str]:
@@ -190,20 +190,21 @@ def _token(state_dir: Path) -> Path:
 
 
 def _fresh_temp_dir(state_dir: Path) -> Path:
-    path = _temp_dir(state_dir)
-    shutil.rmtree(path, ignore_errors=True)
+    """Ray opens its folder to everybody; the one around it stays closed."""
+    private = _private_dir(state_dir)
+    shutil.rmtree(private, ignore_errors=True)
     try:
-        path.mkdir(mode=0o700)
+        private.mkdir(mode=0o700)
     except OSError as error:
         raise Unavailable(
-            f"Ray's folder {path} cannot be made: {error.strerror}.",
+            f"Ray's folder {private} cannot be made: {error.strerror}.",
             remedy="Remove what is there, or give a state folder with a shorter path.",
             code="SL-RAY-START",
         ) from error
-    return path
+    return private / "r"
 
 
-def _temp_dir(state_dir: Path) -> Path:
+def _private_dir(state_dir: Path) -> Path:
     """Below the state folder, unless Ray's socket paths would then be too long for the kernel."""
     inside = state_dir / "session"
     if len(str(inside)) + len(_SOCKET_SUFFIX) <= SOCKET_PATH_MAX:

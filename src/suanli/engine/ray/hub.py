@@ -26,7 +26,7 @@ from suanli.engine.ray.requests import AttemptName, LogPlace, LogRequest, Measur
 
 TICK_S = 0.1
 NODES_EVERY_S = 0.4
-SWEEP_EVERY_S = 5.0
+SWEEP_EVERY_S = 3.0
 SAMPLE_STALE_S = 15.0
 AGENTS_AT_ONCE = 10  # some milliseconds each, in which no heartbeat is answered
 
@@ -65,6 +65,7 @@ class Hub:
         self._seen: dict[str, Node] = {}
         self._samples: dict[str, NodeSample] = {}
         self._agents: dict[str, float] = {}
+        self._leaked: set[tuple[str, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._incarnation = journal.incarnation()
         await self._refresh_nodes()
@@ -168,13 +169,20 @@ class Hub:
             agent.place(row["NodeID"], cluster_nodes.name_of(row), self._settings.probe)
 
     async def _sweep(self) -> None:
-        """Whatever the cluster holds in Suanli's name that no living attempt accounts for."""
-        for key, number in await asyncio.to_thread(groups.all_attempts):
-            gang = self._gangs.get(key, number)
-            if gang is None or gang.ended:
-                log.warning("attempt %s of %s had leaked; removing it", number, key)
-                groups.remove(key, number)
-                groups.kill_supervisors(key, number)
+        """Whatever the cluster holds in Suanli's name that no living attempt accounts for, twice in a row.
+
+        In between, a supervisor that is nobody's has been told to end its worker, which Ray would not do as well.
+        """
+        found = {
+            (key, number)
+            for key, number in await asyncio.to_thread(groups.all_attempts)
+            if (gang := self._gangs.get(key, number)) is None or gang.ended
+        }
+        for key, number in found & self._leaked:
+            log.warning("attempt %s of %s had leaked; removing it", number, key)
+            groups.remove(key, number)
+            groups.kill_supervisors(key, number)
+        self._leaked = found
 
     async def _create(self, gang: Gang) -> None:
         """Supervisors on every node of the plan, or a reason why not."""

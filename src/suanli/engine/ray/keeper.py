@@ -83,6 +83,7 @@ def main(host: Host) -> NoReturn:
 @contextmanager
 def _alone(temp_dir: Path) -> Iterator[None]:
     """Ray looks for free socket names in the folder and then takes them: two nodes at once would take the same."""
+    temp_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (temp_dir / "starting").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -33,7 +33,7 @@ class Supervisor:
         self._never.wait()
 
     def _supervise(self) -> None:
-        """In one thread for good, for the worker's process must not outlive the thread that started it."""
+        """For good: what has ended is told until the group is removed, and this actor with it."""
         pause, beat_s = threading.Event(), self._post.timing.beat_s
         while True:
             report, asked_s = self._worker.report(), boottime_s()
