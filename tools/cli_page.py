@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from suanli.cli.main import app
+from suanli.cli.main import COMMANDS, app
 from suanli.cli.session import common_names
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
@@ -50,25 +50,17 @@ Times are written `90s`, `5m`, `1.5h`. A replica of a service is named `chat/0`,
 
 
 def render() -> str:
-    commands: dict[str, Any] = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
-    common = [p for p in commands["ps"].params if p.name in common_names()]
-    sections = [
-        INTRODUCTION,
-        "## Options of every command\n",
-        *_options(common),
-        *(
-            line
-            for name, command in commands.items()
-            if not command.hidden
-            for line in _section(name, command)
-        ),
-    ]
+    shelf = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    common = [p for p in shelf["ps"].params if p.name in common_names()]
+    sections = [INTRODUCTION, "## Options of every command\n", *_options(common)]
+    for heading, names in COMMANDS.items():
+        sections += [f"\n## {heading}", *(line for name in names for line in _section(name, shelf[name]))]
     return "\n".join(sections) + "\n"
 
 
 def _section(name: str, command: Any) -> Iterator[str]:
     usage = " ".join(p.metavar or p.name.upper() for p in command.params if p.param_type_name == "argument")
-    yield f"\n## `suanli {name}{f' {usage}' if usage else ''}`\n"
+    yield f"\n### `suanli {name}{f' {usage}' if usage else ''}`\n"
     yield cleandoc(command.help)
     own = [p for p in command.params if not _is_common(p) and not p.hidden]
     if own:

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from suanli.cli.client import Client, connect, path_of, read_server, url_of
+from suanli.cli.client import Client, connect, path_of, read_server
 from suanli.cli.errors import TimedOut
 from suanli.cli.session import Session
 
@@ -98,11 +98,7 @@ def wait_until_ready(
     ends_s = time.monotonic() + limit_s
     while time.monotonic() < ends_s and not is_gone():
         server = read_server(home)
-        if (
-            server is not None
-            and server["pid"] == pid
-            and Client(url_of(server), "", timeout_s=5.0).is_ready()
-        ):
+        if server is not None and server["pid"] == pid and Client(server["url"], "").is_ready():
             return True
         time.sleep(EVERY_S)
     return False
@@ -111,14 +107,14 @@ def wait_until_ready(
 def _wait_for(session: Session, child: "subprocess.Popen[bytes]", said: Path, limit_s: float) -> None:
     if wait_until_ready(session.home, child.pid, limit_s, lambda: child.poll() is not None):
         return
-    if child.poll() is None:
+    code = child.poll()
+    if code is None:
         raise TimedOut(
             f"The controller was not ready within {limit_s:g} s.",
             remedy=f"See {session.home / 'controller.log'}, or allow more with `--timeout`.",
-            evidence={"last words": _tail(said)},
         )
     sys.stderr.write("".join(f"{line}\n" for line in _tail(said)))
-    raise typer.Exit(child.returncode if child.returncode > 0 else 1)
+    raise typer.Exit(code if code > 0 else 1)
 
 
 def last_words(home: Path) -> list[str]:

@@ -24,15 +24,10 @@ class Client:
     def __init__(
         self, url: str, token: str, *, home: Path | None = None, timeout_s: float = REQUEST_S
     ) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(
-                f"{url!r} is no address of a controller.", remedy="Such as http://127.0.0.1:8100."
-            )
+        scheme, self._host, self._port, self._prefix = _parts(url)
         self.url = url.rstrip("/")
         self._home = home
-        self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
-        self._is_secure = parts.scheme == "https"
+        self._is_secure = scheme == "https"
         self._headers = {"Authorization": f"Bearer {token.strip()}", "Accept": "application/json"}
         self._timeout_s = timeout_s
 
@@ -110,7 +105,7 @@ def connect(home: Path, timeout_s: float | None = None) -> Client:
     server = read_server(home)
     if server is None:
         raise _nobody_there("", home, "")
-    return Client(url_of(server), token or _token(home), home=home, timeout_s=timeout_s)
+    return Client(server["url"], token or _token(home), home=home, timeout_s=timeout_s)
 
 
 def read_server(home: Path) -> dict[str, Any] | None:
@@ -122,13 +117,21 @@ def read_server(home: Path) -> dict[str, Any] | None:
     return server if isinstance(server, dict) and "url" in server and "pid" in server else None
 
 
-def url_of(server: Mapping[str, Any]) -> str:
-    return str(server["url"])
-
-
 def path_of(*parts: str) -> str:
     """A path below /v1; the slash of a replica's name stays one."""
     return "/v1/" + "/".join(urllib.parse.quote(part, safe="/") for part in parts)
+
+
+def _parts(url: str) -> tuple[str, str, int | None, str]:
+    """Scheme, host, port and path. Raises UsageError."""
+    parts = urllib.parse.urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+        raise UsageError(f"{url!r} is no address of a controller.", remedy="Such as http://127.0.0.1:8100.")
+    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
 
 
 def _token(home: Path) -> str:

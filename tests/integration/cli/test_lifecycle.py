@@ -31,12 +31,22 @@ def home(tmp_path: Path, cli: Process) -> Iterator[Path]:
     assert cli("down", "--home", tmp_path / "home").exit_code == 0
 
 
+@pytest.fixture
+def refused(cli: Process) -> Iterator[Process]:
+    """An `up` in this process that won't come up; whom signals go to is put right afterwards."""
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    former = {number: signal.getsignal(number) for number in numbers}
+    yield cli
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
 def controller_of(home: Path) -> int:
     return json.loads((home / "server.json").read_text())["pid"]
 
 
 def test_up_in_the_background_is_ready_when_it_returns(
-    home: Path, process: Process, cli: Process, fleet_file: Path
+    home: Path, process: Process, cli: Process, refused: Process, fleet_file: Path
 ) -> None:
     done = process("up", "-d", "--home", str(home), *FAKE, "--fleet", str(fleet_file))
     assert done.code == 0, done.err
@@ -53,9 +63,9 @@ def test_up_in_the_background_is_ready_when_it_returns(
     assert (again.exit_code, again.stdout) == (0, done.out)
     assert "already" in again.stderr
 
-    here = process("up", "--home", str(home), *FAKE)
-    assert here.code == 5
-    assert "SL-RUNNING" in here.err
+    here = refused("up", "--home", home, *FAKE)
+    assert here.exit_code == 5
+    assert "SL-RUNNING" in here.stderr
 
     pid = controller_of(home)
     assert cli("down", "--home", home).exit_code == 0
@@ -138,30 +148,31 @@ def test_the_port_of_doctor_and_up_is_the_controllers() -> None:
     assert DEFAULT_PORT == wiring.DEFAULT_PORT
 
 
-def test_1_a_port_in_use(tmp_path: Path, process: Process) -> None:
+def test_1_a_port_in_use(tmp_path: Path, refused: Process) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
-        done = process("up", "-d", "--home", str(tmp_path / "home"), "--engine", "fake", "--port", port)
-    assert done.code == 1
-    assert f"Port {port}" in done.err
-    assert "--port" in done.err
+        port = taken.getsockname()[1]
+        done = refused("up", "--home", tmp_path / "home", "--engine", "fake", "--port", port)
+    assert done.exit_code == 1
+    assert f"Port {port}" in done.stderr
+    assert "--port" in done.stderr
 
 
 def test_2_an_address_that_others_can_reach_without_tls(tmp_path: Path, process: Process) -> None:
-    done = process("up", "--home", str(tmp_path / "home"), *FAKE, "--host", "0.0.0.0")
+    """In the background: the words and the code of the start that failed are those of the command."""
+    done = process("up", "-d", "--home", str(tmp_path / "home"), *FAKE, "--host", "0.0.0.0")
     assert done.code == 2
     assert "SL-BIND" in done.err
 
 
-def test_2_a_fleet_that_is_wrong_before_anything_is_started(tmp_path: Path, process: Process) -> None:
+def test_2_a_fleet_that_is_wrong_before_anything_is_started(tmp_path: Path, refused: Process) -> None:
     fleet = tmp_path / "fleet.yaml"
     fleet.write_text("kind: fleet\nname: f\nnodes: [{name: a, cpus: lots, memory: 1GiB}]\n")
-    done = process("up", "--home", str(tmp_path / "home"), *FAKE, "--fleet", str(fleet))
-    assert done.code == 2
-    assert "fleet.yaml:3" in done.err
-    assert not (tmp_path / "home" / "suanli.db").exists()
+    done = refused("up", "--home", tmp_path / "home", *FAKE, "--fleet", fleet)
+    assert done.exit_code == 2
+    assert "fleet.yaml:3" in done.stderr
+    assert not (tmp_path / "home").exists()
 
 
 def test_1_no_controller_names_the_command_that_starts_one(tmp_path: Path, cli: Process) -> None:
@@ -207,3 +218,10 @@ def test_1_a_plan_that_finds_no_controller_names_the_way_without(
     done = cli("plan", "-f", fleet_file, "--home", tmp_path)
     assert done.exit_code == 1
     assert "--fleet FILE" in done.stderr
+
+
+def test_2_an_address_that_is_none(cli: Process) -> None:
+    for url in ("controller:8100", "http://here:port", "file:///etc/passwd"):
+        done = cli("ps", env={"SUANLI_URL": url, "SUANLI_TOKEN": "t"})
+        assert done.exit_code == 2
+        assert "is no address of a controller" in done.stderr

@@ -74,3 +74,11 @@ def test_ps_takes_less_than_half_a_second(lab: Path) -> None:
 
 def test_ps_loads_nothing_heavy_without_a_terminal(lab: Path) -> None:
     assert loaded_by("ps", "--home", str(lab)) & HEAVY == set()
+
+
+def test_a_command_that_there_is_not_and_the_nearest() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "suanli.cli", "explian"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Did you mean 'explain'" in done.stderr
