@@ -1,6 +1,7 @@
 """`make bench`: all measurements, or those named (`make bench ARGS=kernel`), as tables and as JSON in `results/`.
 
-Times depend on the machine and on what else it does: compare figures of one run with each other.
+Times depend on the machine and on what else it does: compare figures of one run with each other, and those of two runs
+by `reference_s`, the CPU time of a fixed piece of plain Python before and after.
 """
 
 import json
@@ -31,12 +32,15 @@ def main(names: Sequence[str]) -> int:
         return 2
     for name in names or BENCHMARKS:
         print(f"\n{name}: {(BENCHMARKS[name].__module__)}", file=sys.stderr)
+        before_s = _reference_s()
         rows = list(_told(BENCHMARKS[name]()))
+        machine = {**_machine(), "reference_s": f"{before_s:.3f} to {_reference_s():.3f}"}
+        print(f"reference_s: {machine['reference_s']}")
         RESULTS.mkdir(exist_ok=True)
         result = {
             "benchmark": name,
             "command": f"make bench ARGS={name}",
-            "machine": _machine(),
+            "machine": machine,
             "rows": rows,
         }
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -56,6 +60,17 @@ def _told(rows: Iterable[Row]) -> Iterable[Row]:
 
 def _shown(value: str | float) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _reference_s() -> float:
+    """CPU seconds of two million additions, the best of five."""
+    best_s = float("inf")
+    for _ in range(5):
+        start_s, total = time.process_time(), 0
+        for i in range(2_000_000):
+            total += i
+        best_s = min(best_s, time.process_time() - start_s)
+    return best_s
 
 
 def _machine() -> Row:

@@ -106,5 +106,5 @@ class QuotaLedger:
 def _asked_of(resource: str, ask: Ask) -> float:
     """What one node's share counts against a quota of that resource."""
     if resource in QUOTA_RESOURCES:
-        return float(ask.vector[RESOURCES.index(resource)])
+        return ask.amounts[RESOURCES.index(resource)]
     return ask.count if ask.model != -1 and ask.accelerator == resource else 0.0

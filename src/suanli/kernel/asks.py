@@ -8,7 +8,7 @@ import numpy as np
 from suanli.domain.record import Placement, Record
 from suanli.domain.resources import AcceleratorDemand, Demand
 from suanli.policies.parts import Policy
-from suanli.policies.table import Ask, Indices, NodeTable, share_vector
+from suanli.policies.table import Ask, Indices, NodeTable, amounts_of
 
 Shape = tuple[Demand, int, tuple[int, int] | None, tuple[tuple[str, str], ...]]
 
@@ -22,19 +22,14 @@ class Wants(msgspec.Struct, frozen=True, eq=False):
 
     asks: tuple[Ask, ...]
     sizes: Sequence[int]
+    fewest: int
+    most: int
     caps: tuple[int, ...]
-
-    @property
-    def fewest(self) -> int:
-        return min(self.sizes[0], self.sizes[-1])
-
-    @property
-    def most(self) -> int:
-        return max(self.sizes[0], self.sizes[-1])
 
     def alternatives(self) -> Iterator[tuple[Ask, int]]:
         """(ask, most nodes) of what its quota allows it at all."""
-        return ((ask, cap) for ask, cap in zip(self.asks, self.caps, strict=True) if cap >= self.fewest)
+        fewest = self.fewest
+        return ((ask, cap) for ask, cap in zip(self.asks, self.caps, strict=True) if cap >= fewest)
 
 
 class Shapes:
@@ -55,8 +50,8 @@ class Shapes:
             alternatives: tuple[AcceleratorDemand | None, ...] = w.demand.accelerators or (None,)
             asks = tuple(self._table.ask(w.demand, a, w.node_labels) for a in alternatives)
             sizes = self._policy.allocate(record)
-            most = max(sizes[0], sizes[-1])
-            wants = self._known[shape] = Wants(asks, sizes, (most,) * len(asks))
+            fewest, most = min(sizes[0], sizes[-1]), max(sizes[0], sizes[-1])
+            wants = self._known[shape] = Wants(asks, sizes, fewest, most, (most,) * len(asks))
         return wants
 
     def capped(self, wants: Wants, caps: tuple[int, ...]) -> Wants:
@@ -80,7 +75,7 @@ def find_room(table: NodeTable, wants: Wants, policy: Policy) -> tuple[Placement
         if not table.may_fit(ask):
             continue
         candidates = np.flatnonzero(table.fitting(ask))
-        rank = _first_within(wants.sizes, min(len(candidates), cap))
+        rank = _first_within(wants, min(len(candidates), cap))
         if rank is not None and (best is None or rank < best[0]):
             best = rank, ask, candidates
         if rank == 0:
@@ -103,11 +98,11 @@ def _is_met(table: NodeTable, ask: Ask, placement: Placement) -> bool:
     i, share = table.index.get(placement.node), placement.share
     if i is None or share.accelerator != ask.accelerator or share.accelerator_count != ask.count:
         return False
-    return bool((share_vector(share) == ask.vector).all() and table.able(ask)[i])
+    return amounts_of(share) == ask.amounts and bool(table.able(ask)[i])
 
 
-def _first_within(sizes: Sequence[int], room: int) -> int | None:
+def _first_within(wants: Wants, room: int) -> int | None:
     """Position of the first size that is no more than `room`."""
-    if room < min(sizes[0], sizes[-1]):
+    if room < wants.fewest:
         return None
-    return next((i for i, size in enumerate(sizes) if size <= room), None)
+    return next((i for i, size in enumerate(wants.sizes) if size <= room), None)

@@ -1,5 +1,6 @@
 """The numbers behind a reason: what the nodes that matter have free, who holds the rest, and who went first."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -50,28 +51,28 @@ class Able:
         table, rows = self._table, self._rows
         if resource in RESOURCES:
             has = np.maximum(table.free[rows, RESOURCES.index(resource)], 0.0)
-            return Free(resource, np.sort(has), round(float(has.sum()), 6))
+            return Free(resource, np.sort(has).tolist(), round(float(has.sum()), 6))
         if resource not in table.models:
-            return Free(resource, np.zeros(0), 0.0)
+            return Free(resource, [], 0.0)
         model = table.models.index(resource)
         has = (table.largest_share if shared else table.whole_free)[rows, model].astype(np.float64)
         devices = table.device_free[rows][table.device_model[rows] == model]
-        return Free(resource, np.sort(has), round(float(np.maximum(devices, 0.0).sum()), 6))
+        return Free(resource, np.sort(has).tolist(), round(float(np.maximum(devices, 0.0).sum()), 6))
 
 
 class Free(msgspec.Struct, frozen=True):
     """What nodes have free of one resource, ascending, and its sum (devices: also parts of them)."""
 
     resource: str
-    ascending: Floats
+    ascending: list[float]
     total: float
 
     def nodes_with(self, asked: float) -> int:
-        return len(self.ascending) - int(np.searchsorted(self.ascending, asked - TOLERANCE))
+        return len(self.ascending) - bisect_left(self.ascending, asked - TOLERANCE)
 
     @property
     def largest(self) -> float:
-        return round(float(self.ascending[-1]), 6) if len(self.ascending) else 0.0
+        return round(self.ascending[-1], 6) if self.ascending else 0.0
 
 
 class Placed:
@@ -82,12 +83,16 @@ class Placed:
         rows = [(k, table.index[p.node]) for k, places in enumerate(placed.values()) for p in places]
         self._turn: Indices = np.array([k for k, _ in rows], dtype=np.intp)
         self._node: Indices = np.array([i for _, i in rows], dtype=np.intp)
+        self._turns: dict[bytes, list[int]] = {}
 
-    def on(self, nodes: Bools, before: int) -> list[str]:
-        """Keys of what was placed on one of `nodes`, bool[N], among the first `before`."""
-        rows = int(np.searchsorted(self._turn, before))
-        turns = self._turn[:rows][nodes[self._node[:rows]]]
-        return [self._keys[k] for k in dict.fromkeys(turns.tolist())]
+    def on(self, nodes: Bools, before: int) -> tuple[tuple[str, ...], int]:
+        """The first keys, and the number, of what was placed on one of `nodes`, bool[N], among the first `before`."""
+        alike = nodes.tobytes()
+        turns = self._turns.get(alike)
+        if turns is None:
+            turns = self._turns[alike] = np.unique(self._turn[nodes[self._node]]).tolist()
+        count = bisect_left(turns, before)
+        return tuple(self._keys[k] for k in turns[: min(count, NAMES_MAX)]), count
 
 
 def smallest_conflict(masks: Mapping[str, Bools], size: int) -> tuple[str, ...]:
@@ -103,7 +108,7 @@ def smallest_conflict(masks: Mapping[str, Bools], size: int) -> tuple[str, ...]:
 def asked_of(ask: Ask) -> list[tuple[str, float]]:
     """(resource, quantity) of everything asked on a node, accelerators first."""
     devices = [(ask.accelerator, ask.count)] if ask.model != -1 else []
-    plain = zip(RESOURCES, ask.vector.tolist(), strict=True)
+    plain = zip(RESOURCES, ask.amounts, strict=True)
     return devices + [(name, amount) for name, amount in plain if amount > 0] or [("cpus", 0.0)]
 
 

@@ -200,26 +200,25 @@ class Explainer:
         fitted = self._state.table.fitting(ask)
         if int(fitted.sum()) < size:
             return None
-        ahead = placed.on(fitted, placed_before)
-        if not ahead:
+        ahead, count = placed.on(fitted, placed_before)
+        if not count:
             return None
-        return reason(
-            ReasonCode.BEHIND_HIGHER_PRIORITY, ahead=tuple(ahead[:NAMES_MAX]), ahead_count=len(ahead)
-        )
+        return reason(ReasonCode.BEHIND_HIGHER_PRIORITY, ahead=ahead, ahead_count=count)
 
     def _busy_or_fragmented(self, ask: Ask, size: int, able: Able) -> Reason:
         """The resource that the fewest of those nodes have enough of; fragmented where the sum of them would do."""
-        asked = [(able.free_of(name, ask), amount) for name, amount in asked_of(ask)]
-        short = [(free, amount) for free, amount in asked if free.nodes_with(amount) < size]
-        free, amount = min(short or asked, key=lambda pair: pair[0].nodes_with(pair[1]))
+        found = [(able.free_of(resource, ask), amount) for resource, amount in asked_of(ask)]
+        enough, _, free, amount = min(
+            (free.nodes_with(amount), i, free, amount) for i, (free, amount) in enumerate(found)
+        )
         evidence: Evidence = {
             "asked": amount,
             "nodes": size,
-            "nodes_with_enough": free.nodes_with(amount),
+            "nodes_with_enough": enough,
             "free": free.total,
             "largest_free": free.largest,
         }
-        if not short or free.total >= amount * size - TOLERANCE:
+        if enough >= size or free.total >= amount * size - TOLERANCE:
             return reason(ReasonCode.FRAGMENTED, free.resource, evidence)
         evidence["held_by"] = able.held_by(free.resource, self._state.live)
         return reason(ReasonCode.RESOURCES_BUSY, free.resource, evidence)

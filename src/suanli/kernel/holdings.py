@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanli.domain.record import Record
-from suanli.policies.table import RESOURCES, Bools, Indices, NodeTable, share_vector
+from suanli.policies.table import RESOURCES, Bools, Indices, NodeTable, amounts_of
 
 
 class Holdings:
     """One row for each placement of each record, in the order given. Building is O(placements).
 
-    intp[rows] `node` and `holder` (position in `records`), float[rows, R] `vectors`.
+    intp[rows] `node` and `holder` (position in `records`), float[rows, R] `amounts`.
     """
 
     def __init__(self, table: NodeTable, records: Sequence[Record]) -> None:
@@ -26,7 +26,7 @@ class Holdings:
         ]
         self.node: Indices = np.array([i for i, _, _ in rows], dtype=np.intp)
         self.holder: Indices = np.array([k for _, k, _ in rows], dtype=np.intp)
-        self.vectors = np.array([share_vector(share) for _, _, share in rows]).reshape(
+        self.amounts = np.array([amounts_of(share) for _, _, share in rows]).reshape(
             len(rows), len(RESOURCES)
         )
         width = table.device_free.shape[1]
@@ -46,7 +46,7 @@ class Holdings:
         leaving = gone[self.holder]
         nodes = self.node[leaving]
         for r in range(len(RESOURCES)):
-            after.free[:, r] += np.bincount(nodes, self.vectors[leaving, r], minlength=len(table.nodes))
+            after.free[:, r] += np.bincount(nodes, self.amounts[leaving, r], minlength=len(table.nodes))
         freed = gone[self._device_holder]
         back = np.bincount(self._device[freed], self._device_share[freed], minlength=table.device_free.size)
         after.set_devices(table.device_free + back.reshape(table.device_free.shape))

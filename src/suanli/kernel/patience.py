@@ -90,8 +90,8 @@ def _lacking(table: NodeTable, ask: Ask, candidates: Indices) -> Floats:
     """float[candidates]: the largest part of any resource asked that a node has not got free, 0 (none) to 1 (all)."""
     lacking = np.zeros(len(candidates))
     for r, _ in enumerate(RESOURCES):
-        if ask.vector[r] > 0:
-            lacking = np.maximum(lacking, 1.0 - table.free[candidates, r] / ask.vector[r])
+        if ask.amounts[r] > 0:
+            lacking = np.maximum(lacking, 1.0 - table.free[candidates, r] / ask.amounts[r])
     if ask.model >= 0:
         free = table.largest_share if ask.count < 1 else table.whole_free
         lacking = np.maximum(lacking, 1.0 - free[candidates, ask.model] / ask.count)

@@ -1,5 +1,6 @@
 """Making room: which running work to end, with notice, for something of higher priority."""
 
+from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
 from heapq import heappush, heapreplace
 
@@ -11,7 +12,7 @@ from suanli.kernel.asks import Wants
 from suanli.kernel.holdings import Holdings
 from suanli.kernel.state import State
 from suanli.policies.order.priority import standing
-from suanli.policies.table import TOLERANCE, Ask, Bools, Floats, NodeTable, share_vector
+from suanli.policies.table import TOLERANCE, Ask, Bools, Floats, NodeTable, amounts_of
 
 PRIORITY_MAX = 100
 """The highest that can be declared."""
@@ -51,11 +52,12 @@ class Victims:
         self._held = Holdings(state.table, chosen)
         points = [standing(float(r.workload.priority), state.waited_s(r, now_s)) for r in chosen]
         self._standing: Floats = np.array(points, dtype=np.float64)
-        self._ranked = np.sort(self._standing)
+        self._ranked: list[float] = np.sort(self._standing).tolist()
         self._gone: Bools = np.zeros(len(chosen), dtype=np.bool_)
         self._position = {record.key: k for k, record in enumerate(chosen)}
         self._rows: dict[int, list[int]] | None = None
         self._could: dict[int, NodeTable] = {}
+        self._answers: dict[tuple[Wants, int], bool] = {}
 
     def remove(self, key: str) -> None:
         """It has been chosen: it cannot be ended twice."""
@@ -67,17 +69,21 @@ class Victims:
         Exact for the table as it was when first asked at that priority; as the step goes on there is less room, so
         that a yes may have become untrue (`look_again`), but never a no.
         """
-        if not len(self._ranked) or self._ranked[0] >= priority:
+        below = bisect_left(self._ranked, priority)
+        if not below:
             return False
-        could = self.all_ended(table, priority)
-        return any(
-            could.may_fit(ask) and int(could.fitting(ask).sum()) >= wants.fewest
-            for ask, _ in wants.alternatives()
-        )
+        known = self._answers.get((wants, below))
+        if known is None:
+            could = self.all_ended(table, priority)
+            known = self._answers[wants, below] = any(
+                could.may_fit(ask) and int(np.count_nonzero(could.fitting(ask))) >= wants.fewest
+                for ask, _ in wants.alternatives()
+            )
+        return known
 
     def all_ended(self, table: NodeTable, priority: int) -> NodeTable:
         """`table` as if all that may be ended for that priority had left."""
-        below = int(np.searchsorted(self._ranked, priority))
+        below = bisect_left(self._ranked, priority)
         known = self._could.get(below)
         if known is None:
             known = self._could[below] = self._held.without(table, self._below(priority))
@@ -86,6 +92,7 @@ class Victims:
     def look_again(self) -> None:
         """Forget what was known of the table."""
         self._could.clear()
+        self._answers.clear()
 
     def nodes_by_cheapest(self, priority: int) -> list[tuple[int, float]]:
         """(node, lost work of its cheapest victim) of all nodes that hold one, ascending."""
@@ -216,7 +223,6 @@ class _NodeRoom:
     def __init__(self, table: NodeTable, i: int, ask: Ask, gone: Iterable[Record] = ()) -> None:
         self._name = table.names[i]
         self._ask = ask
-        self._vector = ask.vector.tolist()
         self._free = table.free[i].tolist()
         self._mine = (table.device_model[i] == ask.model).tolist()
         self._devices = table.device_free[i].tolist()
@@ -227,13 +233,13 @@ class _NodeRoom:
         for placement in record.attempt.placements if record.attempt else ():
             if placement.node == self._name:
                 share = placement.share
-                for r, amount in enumerate(share_vector(share).tolist()):
+                for r, amount in enumerate(amounts_of(share)):
                     self._free[r] += amount
                 for d in share.devices:
                     self._devices[d] += share.device_share
 
     def fits(self) -> bool:
-        for free, asked in zip(self._free, self._vector, strict=True):
+        for free, asked in zip(self._free, self._ask.amounts, strict=True):
             if asked > 0 and free < asked - TOLERANCE:
                 return False
         if self._ask.model < 0:

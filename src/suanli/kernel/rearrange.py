@@ -21,7 +21,7 @@ from suanli.policies.balance import (
 from suanli.policies.idle import judge
 from suanli.policies.parts import Policy
 from suanli.policies.scale import Short, empty_since, is_scaled, names_to_add, nodes_wanted
-from suanli.policies.table import Ask, NodeTable, share_vector
+from suanli.policies.table import Ask, NodeTable, amounts_of
 
 SHORT_MAX = 200
 """Waiting workloads looked at when counting nodes to add."""
@@ -63,7 +63,7 @@ class Changes(msgspec.Struct):
 
 
 def clear_out(state: State, memory: Memory, now_s: float) -> Changes:
-    """What must leave, whatever waits: drained and idle work. First, so that its room is counted on. O(live log live)."""
+    """What must leave, whatever waits: drained and idle work. First, so that its room is counted on. O(live)."""
     stopping = {record.key: record for record in by_seq(state.live) if record.status is Status.STOPPING}
     changes = Changes(memory=memory, stopping=stopping)
     _drain(state, changes, now_s)
@@ -158,7 +158,7 @@ def _cool_room(state: State, outlook: Outlook, record: Record, policy: Policy) -
     table, share = outlook.table, record.attempt.placements[0].share
     model = table.models.index(share.accelerator) if share.accelerator else -1
     labels = tuple(sorted(record.workload.node_labels.items()))
-    ask = Ask(share_vector(share), model, share.accelerator_count, share.accelerator, labels)
+    ask = Ask(amounts_of(share), model, share.accelerator_count, share.accelerator, labels)
     cool = np.array([_is_cool(state, name) for name in table.names], dtype=np.bool_)
     candidates = np.flatnonzero(table.fitting(ask) & cool)
     if not len(candidates):

@@ -24,7 +24,7 @@ Order = Callable[[Queue], Floats]
 """Rank of each row, float[n]: lower goes first, ties go by submission."""
 
 Allocate = Callable[[Record], Sequence[int]]
-"""Numbers of nodes to try for a workload, the most wanted first. The least of them is what it needs at all."""
+"""Numbers of nodes to try for a workload, the most wanted first, rising or falling. The least is needed at all."""
 
 Place = Callable[[NodeTable, Ask, Indices, int], Indices]
 """From candidate nodes (all have room, at least `nodes` of them, in table order) the `nodes` to take."""

@@ -20,6 +20,8 @@ TOLERANCE = 1e-6
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
+Amounts = tuple[float, float, float, float]
+"""Of plain resources, in the order of RESOURCES."""
 
 
 class Ask(msgspec.Struct, frozen=True, eq=False):
@@ -29,7 +31,7 @@ class Ask(msgspec.Struct, frozen=True, eq=False):
     asked for (0) fits everywhere, on an overfull node too.
     """
 
-    vector: Floats
+    amounts: Amounts
     model: int
     count: float
     accelerator: str
@@ -66,9 +68,14 @@ class NodeTable:
         self.usable = np.ones(len(nodes), dtype=np.bool_)
         self.set_devices((self.device_model >= 0).astype(np.float64))
         self.devices = self.whole_free.copy(order="K")
-        kinds = np.concatenate([self.capacity, self.devices], axis=1)
-        _, self._class_rows, inverse = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
+        self.kinds = [r for r in range(len(RESOURCES)) if self.capacity[:, r].any()]
+        self.kind_count = (self.capacity > 0).sum(axis=1)
+        like = np.concatenate([self.capacity, self.devices], axis=1)
+        _, rows, inverse = np.unique(like, axis=0, return_index=True, return_inverse=True)
         self._class_of: Indices = inverse.reshape(-1)
+        self._class_capacity = np.asfortranarray(self.capacity[rows])
+        self._class_devices = np.asfortranarray(self.devices[rows])
+        self._class_largest = (self._class_devices > 0).astype(np.float64)
         self._labels: dict[str, tuple[dict[str | None, int], Indices]] = {}
         self._most: tuple[list[float], list[float], list[float]] | None = None
 
@@ -94,14 +101,12 @@ class NodeTable:
         self._most = None
 
     def ask(self, demand: Demand, accelerator: AcceleratorDemand | None, labels: dict[str, str]) -> Ask:
-        vector = np.array(
-            [demand.cpus, float(demand.memory_bytes), float(demand.disk_bytes), demand.network_bps]
-        )
+        amounts = amounts_of(demand)
         pairs = tuple(sorted(labels.items()))
         if accelerator is None:
-            return Ask(vector, -1, 0.0, "", pairs)
+            return Ask(amounts, -1, 0.0, "", pairs)
         model = self._model_index.get(accelerator.model, -2)
-        return Ask(vector, model, accelerator.count, accelerator.model, pairs)
+        return Ask(amounts, model, accelerator.count, accelerator.model, pairs)
 
     def may_fit(self, ask: Ask) -> bool:
         """False where no node can have room, by the largest free quantity of each kind. O(R), after O(N·R) once."""
@@ -114,7 +119,7 @@ class NodeTable:
         plain, whole, largest = self._most
         if ask.model == -2:
             return False
-        for most, asked in zip(plain, ask.vector.tolist(), strict=True):
+        for most, asked in zip(plain, ask.amounts, strict=True):
             if most < asked - TOLERANCE:
                 return False
         return ask.model < 0 or (largest if ask.count < 1 else whole)[ask.model] >= ask.count - TOLERANCE
@@ -132,9 +137,7 @@ class NodeTable:
 
     def able_classes(self, ask: Ask) -> Bools:
         """The same by class of node, bool[C], labels aside."""
-        rows = self._class_rows
-        devices = self.devices[rows]
-        return self._has_room(ask, self.capacity[rows], devices, (devices > 0).astype(np.float64))
+        return self._has_room(ask, self._class_capacity, self._class_devices, self._class_largest)
 
     def _has_room(self, ask: Ask, free: Floats, whole: NDArray[np.int32], largest: Floats) -> Bools:
         if ask.model == -2:
@@ -145,7 +148,7 @@ class NodeTable:
             room = largest[:, ask.model] >= ask.count - TOLERANCE
         else:
             room = whole[:, ask.model] >= ask.count
-        for r, asked in enumerate(ask.vector.tolist()):
+        for r, asked in enumerate(ask.amounts):
             if asked > 0:
                 room &= free[:, r] >= asked - TOLERANCE
         return room
@@ -175,7 +178,7 @@ class NodeTable:
                 devices = (int(np.argmin(left)),)
             else:
                 devices = tuple(np.flatnonzero(free >= 1.0 - TOLERANCE)[: int(ask.count)].tolist())
-        cpus, memory, disk, network = ask.vector.tolist()
+        cpus, memory, disk, network = ask.amounts
         return Placement(
             self.names[i],
             Share(
@@ -196,9 +199,9 @@ class NodeTable:
             if i is None or not self.usable[i]:
                 return False
             share = placement.share
-            asked = share_vector(share)
-            if ((self.free[i] < asked - TOLERANCE) & (asked > 0)).any():
-                return False
+            for free, asked in zip(self.free[i].tolist(), amounts_of(share), strict=True):
+                if asked > 0 and free < asked - TOLERANCE:
+                    return False
             devices = list(share.devices)
             if devices and max(devices) >= self.device_count[i]:
                 return False
@@ -220,7 +223,7 @@ class NodeTable:
             if i is None:
                 continue
             self._most = None
-            self.free[i] += sign * share_vector(placement.share)
+            self.free[i] += sign * np.array(amounts_of(placement.share))
             devices = [d for d in placement.share.devices if d < self.device_count[i]]
             if devices:
                 self.device_free[i, devices] += sign * placement.share.device_share
@@ -235,9 +238,9 @@ class NodeTable:
         np.maximum.at(self.largest_share[i], model, free)
 
 
-def share_vector(share: Share) -> Floats:
-    """float[R], in the order of RESOURCES."""
-    return np.array([share.cpus, float(share.memory_bytes), float(share.disk_bytes), share.network_bps])
+def amounts_of(what: Demand | Share) -> Amounts:
+    """Asked for on a node, or held there."""
+    return what.cpus, float(what.memory_bytes), float(what.disk_bytes), what.network_bps
 
 
 def label_of(node: Node, key: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from suanli.policies.table import RESOURCES, Ask, Floats, Indices, NodeTable
+from suanli.policies.table import Ask, Floats, Indices, NodeTable
 
 DEVICE_WEIGHT = 2.0
 """Devices count twice among the resources of a node: they are what is scarce."""
@@ -37,11 +37,9 @@ def _lowest(score: Floats, candidates: Indices, nodes: int) -> Indices:
 def _left_over(table: NodeTable, ask: Ask, candidates: Indices) -> Floats:
     """float[candidates]: the weighted mean of free fractions after the placement, 0 full to 1 empty."""
     total = np.zeros(len(candidates))
-    weights = np.zeros(len(candidates))
-    for r, _ in enumerate(RESOURCES):
-        inverse = table.inverse_capacity[candidates, r]
-        total += (table.free[candidates, r] - ask.vector[r]) * inverse
-        weights += inverse > 0
+    weights = table.kind_count[candidates].astype(np.float64)
+    for r in table.kinds:
+        total += (table.free[candidates, r] - ask.amounts[r]) * table.inverse_capacity[candidates, r]
     devices = table.device_count[candidates]
     if devices.any():
         left = table.device_left[candidates] - (ask.count if ask.model >= 0 else 0.0)
