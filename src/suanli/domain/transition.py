@@ -17,6 +17,9 @@ REQUEUED_BY: frozenset[EndCause] = frozenset(
 )
 """Ends that are Suanli's or the hardware's doing: the workload waits again, whatever its retry limit."""
 
+KILLED_RETRIES = 3
+"""A worker that somebody killed is no fault of its program, unless it goes on being killed."""
+
 
 def apply(record: Record | None, entry: ev.Entry) -> Record:
     """The record after one event of its own.
@@ -136,6 +139,8 @@ def _status_after(record: Record, cause: EndCause) -> Status:
     if cause is EndCause.SUCCEEDED and record.workload.kind is not Kind.SERVE:
         return Status.SUCCEEDED
     retry = record.workload.retry
+    if cause is EndCause.KILLED:
+        return Status.WAITING if record.failures <= max(retry.limit, KILLED_RETRIES) else Status.FAILED
     retried = cause in retry.on or record.workload.kind is Kind.SERVE
     return Status.WAITING if retried and record.failures <= retry.limit else Status.FAILED
 

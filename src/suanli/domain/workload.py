@@ -21,6 +21,7 @@ class EndCause(enum.Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     OUT_OF_MEMORY = "out-of-memory"
+    KILLED = "killed"  # by a SIGKILL that neither Suanli nor a lack of memory sent
     NODE_LOST = "node-lost"
     PREEMPTED = "preempted"
     REBALANCED = "rebalanced"

@@ -24,7 +24,9 @@ def end_of(exit_: Exit, *, node: str, memory_bytes: int | None, last_line: str) 
         return End(EndCause.SUCCEEDED, 0)
     if exit_.oom_kills:
         return out_of_memory(memory_bytes or 0, exit_.memory_peak_bytes)
-    cause = EndCause.OUT_OF_MEMORY if _DEVICE_OUT_OF_MEMORY.search(last_line) else EndCause.FAILED
+    cause = EndCause.KILLED if exit_.code == KILLED else EndCause.FAILED
+    if _DEVICE_OUT_OF_MEMORY.search(last_line):
+        cause = EndCause.OUT_OF_MEMORY
     how = _how(exit_.code or 0)
     return End(cause, exit_.code, f"{how}; its last words: {last_line}" if last_line else how)
 

@@ -96,7 +96,7 @@ def test_a_killed_worker_is_a_failure_with_its_signal(cluster: Cluster, tmp_path
     pid = real.pids_of(run(cluster, tmp_path, "victim"))[0]
     os.kill(pid, signal.SIGKILL)
     view = real.wait_phase(engine, "victim", 1, Phase.ENDED)
-    assert (view.cause, view.exit_code) == (EndCause.FAILED, 137)
+    assert (view.cause, view.exit_code) == (EndCause.KILLED, 137)
 
 
 def test_a_killed_supervisor_takes_its_worker_along_and_the_gang_is_lost(

@@ -116,7 +116,7 @@ def test_a_program_that_fails_is_told_by_its_code_and_last_words(start: Start) -
 def test_a_killed_program_is_told_by_its_signal(start: Start) -> None:
     worker = start("import time; time.sleep(600)")
     os.kill(worker.wait(lambda report: report.pid).pid or 0, signal.SIGKILL)
-    assert worker.end() == End(EndCause.FAILED, 137, "killed by SIGKILL")
+    assert worker.end() == End(EndCause.KILLED, 137, "killed by SIGKILL")
 
 
 @pytest.mark.parametrize(

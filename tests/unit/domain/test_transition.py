@@ -7,7 +7,7 @@ from suanli.domain import events as ev
 from suanli.domain.errors import IllegalTransition
 from suanli.domain.record import Attempt, Placement, Record, Status
 from suanli.domain.resources import Share
-from suanli.domain.transition import REQUEUED_BY, apply
+from suanli.domain.transition import KILLED_RETRIES, REQUEUED_BY, apply
 from suanli.domain.workload import EndCause, Kind, Retry, Service, Workload
 
 ON_N1 = (Placement("n1", Share(cpus=1.0)),)
@@ -269,3 +269,15 @@ def _end(record: Record, cause: EndCause) -> ev.Ended:
 
 def _place(record: Record) -> ev.Placed:
     return ev.Placed(key="a", number=record.attempts_made + 1, placements=ON_N1)
+
+
+def test_a_killed_worker_is_tried_again_from_its_checkpoint_but_not_for_ever() -> None:
+    record = after(None, (0.0, ev.Submitted(key="a", workload=JOB)))
+    ends = 0
+    while record.status is Status.WAITING:
+        number = record.attempts_made + 1
+        placed = ev.Placed(key="a", number=number, placements=ON_N1)
+        killed = ev.Ended(key="a", number=number, cause=EndCause.KILLED, exit_code=137)
+        record = after(record, (1.0 + ends, placed), (2.0 + ends, killed))
+        ends += 1
+    assert (record.status, ends) == (Status.FAILED, KILLED_RETRIES + 1)
