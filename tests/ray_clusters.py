@@ -36,7 +36,7 @@ FAMILY = """
 import os, signal, time
 def stay():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.write(1, b"%d\n" % os.getpid())  # in one piece: three of them write at once
+    os.write(1, b"%d\\n" % os.getpid())  # in one piece: three of them write at once
     time.sleep(600)
 if os.fork() == 0: stay()
 if os.fork() == 0:  # a daemon, as they are made: nobody's child and in a session of its own
