@@ -15,6 +15,7 @@ from suanli.cli.errors import TimedOut
 from suanli.cli.session import Session
 
 EVERY_S = 0.05
+STOP_S = 30.0
 TAIL_LINES = 40
 UP_LOG = "up.log"
 """What a background controller writes to stdout and stderr; beside the log, which it keeps itself."""
@@ -76,12 +77,21 @@ def _start(
     try:
         _wait_for(session, child, said, limit_s)
     except BaseException:
-        child.terminate()
+        _end(child)
         raise
     for line in _tail(said):
         session.note(line)
     os.truncate(said, 0)  # it held the token, which is shown once
     return running(session.home) or {}
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """With time to take down what it has started."""
+    child.terminate()
+    try:
+        child.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
 def running(home: Path) -> dict[str, Any] | None:

@@ -4,11 +4,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from suanli.cli.render import Table
 from suanli.cli.session import DEFAULT_PORT, Session, command
+
+if TYPE_CHECKING:
+    from psutil import Process
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -215,20 +219,28 @@ def _accelerators(home: Path) -> Iterator[Finding]:
 
 
 def _other_rays(home: Path) -> Iterator[Finding]:
-    """Noted, never touched."""
+    """Noted, never touched. The embedded cluster of this home lives in its keeper's session."""
     import psutil
 
-    others: list[str] = []
-    for process in psutil.process_iter(["name", "cmdline", "pid"]):
-        command_line = " ".join(process.info["cmdline"] or ())
-        if process.info["name"] == "gcs_server" and str(home) not in command_line:
-            others.append(str(process.info["pid"]))
+    from suanli.engine.ray.kept import recorded
+
+    keeper = recorded(home / "ray" / "cluster.json")
+    own = keeper.pid if keeper else None
+    others = [str(process.pid) for process in psutil.process_iter() if _is_head(process, own)]
     if others:
-        yield Finding(
-            "other Ray",
-            OK,
-            f"clusters that are not of this home (gcs_server {', '.join(others)}); left alone",
-        )
+        seen = f"clusters that are not of this home (gcs_server {', '.join(others)}); left alone"
+        yield Finding("other Ray", OK, seen)
+
+
+def _is_head(process: "Process", own_session: int | None) -> bool:
+    import os
+
+    import psutil
+
+    try:
+        return process.name() == "gcs_server" and os.getsid(process.pid) != own_session
+    except (psutil.Error, OSError):  # gone meanwhile, or none of our business
+        return False
 
 
 CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (

@@ -106,7 +106,7 @@ def named(name: str, value: Any) -> tuple[str, str]:
 def shown(value: Any) -> str:
     """Evidence in one short line."""
     if isinstance(value, (list, tuple)):
-        text = ", ".join(shown(item) for item in value)
+        text = ", ".join(shown(item) for item in value) or "none"
     elif isinstance(value, Mapping):
         text = ", ".join(" ".join(named(str(name), item)) for name, item in value.items())
     elif isinstance(value, float):
