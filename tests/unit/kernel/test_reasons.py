@@ -19,7 +19,7 @@ from tests.building import (
 )
 
 from suanli.domain.fleet import NodeScaling, Team
-from suanli.domain.reasons import Reason, ReasonCode, Tier
+from suanli.domain.reasons import Reason, ReasonCode
 from suanli.domain.record import Status
 from suanli.domain.workload import Kind
 from suanli.kernel.state import State
@@ -365,17 +365,6 @@ class TestPrecedence:
             of, held("x", "n0", 0), waiting(workload("w", gpus=1), seq=2), unusable={"n1": "down"}
         )
         assert why(state).token == "ResourcesBusy"
-
-    def test_tokens_stand_in_the_order_of_the_design(self) -> None:
-        assert " ".join(code.token for code in ReasonCode) == (
-            "Held Invalid Unauthorised DependsOn BeforeStartTime ModelNotReady "
-            "NoSuchAccelerator ExceedsFleet ExceedsQuota ConstraintUnsatisfiable "
-            "QuotaUsed ResourcesBusy Fragmented BehindHigherPriority BehindFairShare ReservedFor NodeUnhealthy "
-            "BudgetExhausted PowerCap LoadingModel WaitingForGang Starting"
-        )
-        tiers = [code.tier for code in ReasonCode]
-        assert tiers == sorted(tiers)
-        assert set(tiers) == set(Tier)
 
 
 class TestAFleetThatMayGrow:
