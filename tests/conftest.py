@@ -1,6 +1,7 @@
 """Fixtures that tests of several kinds share. Imports stay inside, so that unit tests start at once."""
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,3 +117,8 @@ def house(tmp_path: Path, empty_database: Path) -> Iterator[House]:
         house.cycle()
         yield house
         store.close()
+
+
+def pytest_configure() -> None:
+    """Started in the background, this may have SIGINT ignored, and every program under test would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
