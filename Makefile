@@ -9,8 +9,9 @@ ARGS ?=
 run: setup
 	@.venv/bin/suanli tour $(ARGS)
 
+# Two at a time: most of the tests on real Ray wait more than they work. A file stays together, for its cluster's sake.
 test: setup
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup
 	.venv/bin/ruff check

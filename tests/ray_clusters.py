@@ -172,6 +172,11 @@ def wait_nodes(engine: Engine, *names: str) -> Observation:
     return wait_for(all_there)
 
 
+def wait_nodes_gone(engine: Engine, *names: str) -> None:
+    """Until none of them is alive: what comes back under such a name before that may be its former self."""
+    wait_for(lambda: not set(names) & {node.name for node in engine.observe().nodes if node.alive})
+
+
 def pids_of(view: AttemptView) -> list[int]:
     return [worker.pid for worker in view.workers if worker.pid is not None]
 

@@ -116,6 +116,7 @@ def test_a_gang_over_two_hosts_survives_no_cut_but_runs_again_when_it_is_healed(
 
     hosts.heal()
     nodes.remove("far")
+    real.wait_nodes_gone(engine, "far")
     nodes.add([FAR])
     real.wait_nodes(engine, "head", "far")
     engine.start(real.launch("gang", 2, tmp_path, *MEET, nodes=("head", "far")))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -199,7 +200,9 @@ def test_a_death_for_memory_is_explained_by_what_was_asked_and_used(
     )
     end = worker.end()
     assert end.cause is EndCause.OUT_OF_MEMORY
-    assert end.detail.startswith("it asked for 128 MiB of memory and used 1")
+    told = re.fullmatch(r"it asked for 128 MiB of memory and used (\d+) MiB", end.detail)
+    assert told is not None
+    assert int(told[1]) >= 100, "what was seen last, a little before or after the limit was crossed"
 
 
 def test_a_program_gets_no_more_processes_than_it_may_have(start: Start) -> None:
