@@ -56,7 +56,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A workload (for services: one replica of it) and its history in numbers.
 
     `key` is the workload's name, for services `name/replica`. `seq` is the position of its submission in the event
-    log, which orders ties. `run_s` is the time its earlier attempts ran, `lost_s` the part of it that was run again.
+    log, which orders ties. `run_s` is the time its earlier attempts ran, `lost_s` the part of it that was run again,
+    `done` the work that they have saved, in the workload's own units.
     """
 
     key: str
@@ -73,6 +74,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     run_s: float = 0.0
     wait_s: float = 0.0
     lost_s: float = 0.0
+    done: float = 0.0
     stop_requested: bool = False
     not_before_s: float = 0.0
     ended_s: float | None = None
@@ -89,6 +91,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         if self.attempt is None or self.attempt.started_s is None:
             return 0.0
         return max(0.0, now_s - max(self.attempt.started_s, self.attempt.checkpoint_s or 0.0))
+
+    def speed(self) -> float:
+        """Units of work in a second where its attempt is; 0 without one."""
+        if self.attempt is None:
+            return 0.0
+        return self.workload.speed_on(self.attempt.placements[0].share.accelerator)
+
+    def done_by(self, now_s: float) -> float:
+        """Work done so far, saved or not, in the workload's own units."""
+        if self.attempt is None or self.attempt.started_s is None:
+            return self.done
+        return self.done + self.speed() * max(0.0, now_s - self.attempt.started_s)
 
 
 def key_of(name: str, replica: int | None) -> str:

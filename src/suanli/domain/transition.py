@@ -106,12 +106,14 @@ def _stop_begun(record: Record, event: ev.StopBegun, at_s: float) -> Record:
 def _ended(record: Record, event: ev.Ended, at_s: float) -> Record:
     attempt = _live_attempt(record, event.number)
     ran_s = at_s - attempt.started_s if attempt.started_s is not None else 0.0
+    lost_s = 0.0 if event.cause is EndCause.SUCCEEDED else record.unsaved_s(at_s)
     failed = _counts_as_failure(record, event.cause)
     ended = _with(
         record,
         attempt=None,
         run_s=record.run_s + ran_s,
-        lost_s=record.lost_s + (0.0 if event.cause is EndCause.SUCCEEDED else record.unsaved_s(at_s)),
+        lost_s=record.lost_s + lost_s,
+        done=record.done + record.speed() * (ran_s - lost_s),
         failures=record.failures + failed,
         preemptions=record.preemptions + (event.cause is EndCause.PREEMPTED),
         end_cause=event.cause,

@@ -84,7 +84,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """One declared piece of work. `demand` is per node; `nodes` distinct nodes make a gang that starts whole or not."""
+    """One declared piece of work. `demand` is per node; `nodes` distinct nodes make a gang that starts whole or not.
+
+    `speeds` is what the whole gang gets done in a second, by accelerator model, in units of its own (steps); a model
+    that is missing there is one that it cannot use. Empty: a unit is a second, wherever it runs. `work` is all that
+    there is to do, where its owner says so.
+    """
 
     name: str
     kind: Kind
@@ -103,6 +108,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     model_from: str = ""
     not_before_s: float | None = None
     duration_s: float | None = None
+    speeds: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+    work: float | None = None
     deadline_s: float | None = None
     checkpoint_every_s: float | None = None
     grace_s: float = 20.0
@@ -118,6 +125,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     def depends_on(self) -> tuple[str, ...]:
         """Workloads that must have succeeded first."""
         return (*self.after, self.model_from) if self.model_from else self.after
+
+    def speed_on(self, accelerator: str) -> float:
+        """Units of work in a second on that model; 0 where it cannot run there."""
+        return self.speeds.get(accelerator, 0.0) if self.speeds else 1.0
 
     @property
     def worker_count(self) -> int:

@@ -1,0 +1,1 @@
+"""The only home of solver libraries: linear, mixed-integer, constraint and genetic."""
