@@ -206,12 +206,12 @@ def _progress(seen: AttemptView | None) -> ProgressView | None:
 
 def queue_order(controller: Controller, now_s: float) -> list[str]:
     """Keys of what waits, in the order in which the policy would take them. For the holder of the mutex. O(n log n)."""
-    waiting = [r for r in controller.state.waiting.values() if r.status is Status.WAITING]
-    if not waiting:
-        return []
-    queue = controller.state.queue(waiting, now_s)
+    state = controller.state
+    waits = [row for row, r in enumerate(state.line.records) if r.status is Status.WAITING]
+    rows = np.array(waits, dtype=np.intp)
+    queue = state.queue(rows, now_s)
     ranks = np.lexsort((queue.seq, parse(controller.world.policy).order(queue)))
-    return [waiting[int(i)].key for i in ranks]
+    return [state.line.records[row].key for row in rows[ranks].tolist()]
 
 
 def queue_views(snapshot: Snapshot, order: Sequence[str]) -> tuple[QueueEntry, ...]:

@@ -26,12 +26,17 @@ class Blocked(msgspec.Struct, frozen=True):
 
 
 class Walk(msgspec.Struct):
-    """What became of each workload in this step's walk."""
+    """What became of each workload in this step's walk.
+
+    `passed` are (key, kind) of those that were not looked at, for what became of their kind (`of_kind`) is theirs too.
+    """
 
     decided: dict[str, Reason] = msgspec.field(default_factory=dict[str, Reason])
     placed: dict[str, Placements] = msgspec.field(default_factory=dict[str, Placements])
     making_room: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
     blocked: dict[str, Blocked] = msgspec.field(default_factory=dict[str, Blocked])
+    of_kind: dict[int, Blocked | Reason] = msgspec.field(default_factory=dict[int, Blocked | Reason])
+    passed: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
 
 
 class Explainer:
@@ -70,16 +75,23 @@ class Explainer:
         found: dict[str, Reason] = dict(walk.decided)
         placed = Placed(walk.placed, self._table)
         for key, blocked in walk.blocked.items():
-            why = self._by_wants.get(blocked.wants)
-            if why is None:
-                why = self._by_wants[blocked.wants] = self._for_wants(blocked, placed)
-            found[key] = why
+            found[key] = self._why(blocked, placed)
+        of_kind = {kind: self._why(what, placed) for kind, what in walk.of_kind.items()}
+        found.update((key, of_kind[kind]) for key, kind in walk.passed)
         for key, victims in walk.making_room.items():
             found[key] = self._making_room(key, victims)
         for record in by_seq(self._state.live):
             if record.status is Status.STARTING or _is_loading(record):
                 found[record.key] = _starting(record, self._now_s)
         return _distinct(found)
+
+    def _why(self, what: Blocked | Reason, placed: Placed) -> Reason:
+        if isinstance(what, Reason):
+            return what
+        why = self._by_wants.get(what.wants)
+        if why is None:
+            why = self._by_wants[what.wants] = self._for_wants(what, placed)
+        return why
 
     def _making_room(self, key: str, victims: tuple[str, ...]) -> Reason:
         nodes = tuple(p.node for p in self._kept.get(key, ()))

@@ -4,9 +4,7 @@ import msgspec
 import numpy as np
 
 from suanli.domain.record import Placement, Record
-from suanli.domain.workload import Kind
 from suanli.kernel.asks import Wants
-from suanli.kernel.holdings import Holdings
 from suanli.kernel.state import State
 from suanli.policies.table import RESOURCES, TOLERANCE, Ask, Floats, Indices, NodeTable
 
@@ -33,16 +31,19 @@ class Patience:
         self._ended: NodeTable | None = None
         self.set_aside: dict[str, tuple[Placement, ...]] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody may still have nodes set aside in this step."""
+        return not self.set_aside and self._tries < TRIES_MAX
+
     def is_due(self, record: Record) -> bool:
         """Whether it has waited long enough, and nobody before it in this step."""
-        if self.set_aside or self._tries >= TRIES_MAX:
-            return False
-        return self._state.waited_s(record, self._now_s) >= SET_ASIDE_AFTER_S
+        return self.is_open and self._state.waited_s(record, self._now_s) >= SET_ASIDE_AFTER_S
 
     def keep_for(
         self, record: Record, wants: Wants, table: NodeTable, later: NodeTable
     ) -> tuple[Placement, ...]:
-        """What to keep others from; empty where no nodes will do. O(N log N), after O(live placements) once.
+        """What to keep others from; empty where no nodes will do. O(N log N).
 
         `table` is what is free, `later` what will be once all that is stopping has left.
         """
@@ -53,9 +54,12 @@ class Patience:
         return placements
 
     def _all_ended(self, table: NodeTable) -> NodeTable:
+        """What services leave, less what this step has taken."""
         if self._ended is None:
-            ending = [r for r in self._state.live.values() if r.workload.kind is not Kind.SERVE]
-            self._ended = Holdings(table, ending).without(table, np.ones(len(ending), dtype=np.bool_))
+            served, before = self._state.served, self._state.table
+            ended = self._ended = served.copy()
+            ended.free += table.free - before.free
+            ended.set_devices(served.device_free + table.device_free - before.device_free)
         return self._ended
 
 

@@ -115,11 +115,10 @@ class _Trial:
         return self._try(change, rivals) if len(rivals) <= RIVALS_MAX else None
 
     def _try(self, change: Change, rivals: dict[str, Record]) -> Relaxation | None:
-        trial = self._state.copy()
+        trial = self._state.copy(waiting=rivals.values())
         if change.fleet is not None:
             trial.set_nodes(change.fleet, self._state.unusable)
         trial.apply([change.record])
-        trial.waiting = {**rivals, self.record.key: change.record}
         decision, _ = step(trial, self._policy, self._memory, self._now_s, self._rng)
         return _relaxation(change, self.record.key, decision)
 
@@ -138,15 +137,14 @@ def _relaxation(change: Change, key: str, decision: Decision) -> Relaxation | No
 
 def _long_waiters(state: State, policy: Policy, key: str, now_s: float) -> dict[str, Record]:
     """Those for whom a step might set nodes aside. All others that wait have found no room, and hold none back."""
-    long = [
-        record
-        for record in state.waiting.values()
-        if record.key != key
-        and record.status is Status.WAITING
-        and state.waited_s(record, now_s) >= SET_ASIDE_AFTER_S
-    ]
-    if not long:
-        return {}
-    queue = state.queue(long, now_s)
-    ranks = np.lexsort((queue.seq, policy.order(queue)))[: 2 * LONG_WAITERS_MAX]
-    return {long[int(i)].key: long[int(i)] for i in ranks}
+    line = state.line
+    rows = np.array(
+        [row for row, r in enumerate(line.records) if r.key != key and r.status is Status.WAITING],
+        dtype=np.intp,
+    )
+    queue = state.queue(rows, now_s)
+    order = policy.order(queue)
+    long = np.flatnonzero(queue.waited_s >= SET_ASIDE_AFTER_S)
+    ranks = long[np.lexsort((queue.seq[long], order[long]))][: 2 * LONG_WAITERS_MAX]
+    found = [line.records[int(row)] for row in rows[ranks]]
+    return {record.key: record for record in found}

@@ -1,5 +1,6 @@
 """`State`: everything a decision looks at, kept up to date by difference."""
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -7,9 +8,12 @@ import numpy as np
 from suanli.domain.fleet import Fleet, Node
 from suanli.domain.record import Record, Status
 from suanli.domain.resources import Share
+from suanli.domain.workload import Kind
+from suanli.kernel.line import Line
 from suanli.perf.durations import DurationHistory
+from suanli.policies.order.priority import standing
 from suanli.policies.parts import Queue
-from suanli.policies.table import NodeTable
+from suanli.policies.table import Indices, NodeTable
 
 
 class State:
@@ -17,13 +21,15 @@ class State:
 
     `declared` are the quotas and scaling of the fleet; `unusable` says why a node takes nothing new (`down`,
     `cordoned`, `draining`). `load` is node -> metric -> mean fraction, `use` is key -> used fraction of what is held;
-    both may lack entries: unknown is not zero. `apply` costs what changed, `set_nodes` O(N + live placements).
+    both may lack entries: unknown is not zero. `served` is the fleet as if all had ended that ever ends: only services
+    hold something there. `apply` costs what changed, `set_nodes` O(N + live placements).
     """
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet: Fleet = fleet
         self.records: dict[str, Record] = {}
         self.waiting: dict[str, Record] = {}
+        self.line = Line()
         self.live: dict[str, Record] = {}
         self.by_name: dict[str, dict[str, Record]] = {}
         self.team_use: dict[str, dict[str, float]] = {}
@@ -32,6 +38,8 @@ class State:
         self.use: Mapping[str, float] = {}
         self.durations = DurationHistory()
         self.table = NodeTable(fleet.nodes)
+        self.served = NodeTable(fleet.nodes)
+        self._standings: list[float] = []
 
     def apply(self, records: Iterable[Record]) -> None:
         """Take changed records in. O(changed), and what `DurationHistory` costs."""
@@ -41,6 +49,7 @@ class State:
             self.by_name.setdefault(record.name, {})[record.key] = record
             if record.status in (Status.WAITING, Status.HELD):
                 self.waiting[record.key] = record
+                self.line.add(record)
             elif record.status.is_live:
                 self.live[record.key] = record
                 self._hold(record, 1.0)
@@ -53,35 +62,55 @@ class State:
         if fleet != self.fleet:
             self.fleet = fleet
             self.table = NodeTable(fleet.nodes)
+            self.served = NodeTable(fleet.nodes)
             for record in self.live.values():
                 if record.attempt is not None:
                     self.table.take(record.attempt.placements)
+                    if record.workload.kind is Kind.SERVE:
+                        self.served.take(record.attempt.placements)
         self.table.usable = np.array([name not in self.unusable for name in self.table.names], dtype=np.bool_)
+        self.served.usable = self.table.usable.copy()
 
-    def copy(self) -> "State":
-        """A state to try things on. O(workloads), shallow."""
+    def copy(self, waiting: Iterable[Record] | None = None) -> "State":
+        """A state to try things on, in which only those given wait, if any are. O(workloads), shallow."""
         twin = object.__new__(State)
         twin.__dict__.update(self.__dict__)
-        twin.table = self.table.copy()
-        for name in ("records", "waiting", "live", "unusable"):
+        twin.table, twin.served = self.table.copy(), self.served.copy()
+        for name in ("records", "live", "unusable"):
             setattr(twin, name, dict(getattr(self, name)))
+        twin.waiting = dict(self.waiting) if waiting is None else {record.key: record for record in waiting}
+        twin.line = self.line.copy() if waiting is None else Line(twin.waiting.values())
         twin.by_name = {name: dict(group) for name, group in self.by_name.items()}
         twin.durations = self.durations.copy()
         twin.team_use = {team: dict(use) for team, use in self.team_use.items()}
+        twin._standings = list(self._standings)
         return twin
 
-    def queue(self, records: list[Record], now_s: float) -> Queue:
-        """One row for each record, in the order given. O(n)."""
-        durations = [self.durations.estimate_s(record) for record in records]
-        duration_s = np.array([np.nan if d is None else d for d in durations], dtype=np.float64)
-        saved_s = np.array([max(0.0, record.run_s - record.lost_s) for record in records], dtype=np.float64)
+    def queue(self, rows: Indices, now_s: float) -> Queue:
+        """Those rows of `line`, in that order. O(n)."""
+        line = self.line
+        waited_s = line.column("waited_s", rows) + (now_s - line.column("since_s", rows))
+        if line.special:
+            position = np.full(len(line), -1)
+            position[rows] = np.arange(len(rows))
+            for key, record in line.special.items():
+                i = int(position[line.row(key)])
+                if i >= 0:
+                    waited_s[i] = self.waited_s(record, now_s)
+        duration_s = line.duration_s(rows, self.durations)
         return Queue(
-            priority=np.array([r.workload.priority for r in records], dtype=np.float64),
-            waited_s=np.array([self.waited_s(record, now_s) for record in records], dtype=np.float64),
-            seq=np.array([r.seq for r in records], dtype=np.int64),
+            priority=line.column("priority", rows),
+            waited_s=waited_s,
+            seq=line.column("seq", rows).astype(np.int64),
             duration_s=duration_s,
-            remaining_s=np.maximum(duration_s - saved_s, 0.0),
+            remaining_s=np.maximum(duration_s - line.column("saved_s", rows), 0.0),
+            deadline_s=line.column("deadline_s", rows),
+            attained_s=line.column("attained_s", rows),
         )
+
+    def may_be_preempted(self, priority: float) -> bool:
+        """Whether anything runs whose standing is below that priority: if not, no search is needed. O(log live)."""
+        return bool(self._standings) and self._standings[0] < priority
 
     def waited_s(self, record: Record, now_s: float) -> float:
         """Seconds that it has waited for resources: neither for its start time nor for what it depends on."""
@@ -105,16 +134,32 @@ class State:
         if record is None:
             return
         self.durations.forget(record)
-        self.waiting.pop(record.key, None)
+        if self.waiting.pop(record.key, None) is not None:
+            self.line.remove(record.key)
         if self.live.pop(record.key, None) is not None:
             self._hold(record, -1.0)
+
+    def _least_standing(self, record: Record) -> float:
+        """Its standing, or no more than that where it depends on what becomes of others."""
+        w = record.workload
+        waited_s = 0.0 if w.depends_on or w.not_before_s is not None else record.wait_s
+        return standing(float(w.priority), waited_s)
 
     def _hold(self, record: Record, sign: float) -> None:
         if record.attempt is None:
             return
-        (self.table.take if sign > 0 else self.table.give)(record.attempt.placements)
+        placements = record.attempt.placements
+        (self.table.take if sign > 0 else self.table.give)(placements)
+        if record.workload.kind is Kind.SERVE:
+            (self.served.take if sign > 0 else self.served.give)(placements)
+        if record.workload.preemptible:
+            points = self._least_standing(record)
+            if sign > 0:
+                insort(self._standings, points)
+            else:
+                del self._standings[bisect_left(self._standings, points)]
         use = self.team_use.setdefault(record.workload.team, {})
-        for placement in record.attempt.placements:
+        for placement in placements:
             add_share(use, placement.share, sign)
 
 

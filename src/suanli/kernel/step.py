@@ -1,5 +1,6 @@
 """`step`: admit, order, allocate, place, rearrange, explain. Pure, total, bounded by work."""
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import msgspec
@@ -12,32 +13,48 @@ from suanli.domain.workload import EndCause
 from suanli.kernel.admit import QuotaLedger, not_eligible
 from suanli.kernel.asks import Shapes, Wants, are_met, find_room
 from suanli.kernel.explain import Blocked, Explainer, Walk
-from suanli.kernel.patience import Patience
+from suanli.kernel.patience import SET_ASIDE_AFTER_S, Patience
 from suanli.kernel.preempt import PRIORITY_MAX, Room, Victims, make_room
 from suanli.kernel.rearrange import Outlook, clear_out, rearrange
 from suanli.kernel.state import State, by_seq
 from suanli.policies.parts import Policy
-from suanli.policies.table import NodeTable
+from suanli.policies.table import Indices, NodeTable
 
 PREEMPTION_TRIES_MAX = 16
 """Searches for victims in one step: each costs O(nodes); what is not tried now is tried in the next step."""
 
 
 def step(
-    state: State, policy: Policy, memory: Memory, now_s: float, rng: np.random.Generator
+    state: State,
+    policy: Policy,
+    memory: Memory,
+    now_s: float,
+    rng: np.random.Generator,
+    *,
+    explained: bool = True,
 ) -> tuple[Decision, Memory]:
     """Decide. The same arguments always give the same answer; `state` is left as it was.
 
-    O(W log W + S·N + P·N) for W waiting workloads of S distinct shapes, N nodes and P <= 16 preemption searches.
+    O(W log W + S·N + P·N) for W waiting workloads of S distinct shapes, N nodes and P <= 16 preemption searches. Where
+    nobody will ask why (a simulation), reasons need not be found: what is decided is the same without them.
     """
     cycle = _Cycle(state, policy, memory, now_s)
     eligible = cycle.admit()
     ordered = cycle.order(eligible)
-    for record in ordered:
+    for record in cycle.turns(ordered):
         wants = cycle.allocate(record)
         cycle.place(record, wants)
-    cycle.rearrange()
-    return cycle.explain(), cycle.memory()
+    cycle.rearrange(ordered)
+    return cycle.explain() if explained else cycle.decision(), cycle.memory()
+
+
+class _Ordered(msgspec.Struct, frozen=True):
+    """The eligible, in order. `kinds` as in `Line`; `patient` has not waited long enough for nodes to be set aside."""
+
+    records: list[Record]
+    kinds: list[int]
+    priorities: list[float]
+    patient: list[bool]
 
 
 class _Cycle:
@@ -58,7 +75,7 @@ class _Cycle:
         self.reservations: dict[str, Reservation] = {}
         self.walk = Walk()
         self._full: set[Wants] = set()
-        self._hopeless: dict[Wants, int] = {}
+        self._hopeless: dict[int, float] = {}
         self._tries = 0
         self._keep_reservations(memory)
 
@@ -75,26 +92,42 @@ class _Cycle:
     def victims(self) -> Victims:
         return Victims(self.state, self.changes.stopping, self.now_s)
 
-    def admit(self) -> list[Record]:
-        """Split off what may not start now, whatever is free."""
-        eligible: list[Record] = []
-        for record in by_seq(self.state.waiting):
+    def admit(self) -> Indices:
+        """Rows of the line that may start now; split off what may not, whatever is free."""
+        line = self.state.line
+        may = np.ones(len(line), dtype=np.bool_)
+        for record in by_seq(line.special):
             why = not_eligible(record, self.state, self.now_s)
-            if why is None:
-                eligible.append(record)
-            else:
+            if why is not None:
                 self._refuse(record, why)
-        return eligible
+                may[line.row(record.key)] = False
+        return np.flatnonzero(may)
 
-    def order(self, eligible: list[Record]) -> list[Record]:
-        """Reserved first (room is being made for them), then by the policy, ties by submission."""
-        if not eligible:
-            return []
+    def order(self, eligible: Indices) -> _Ordered:
+        """By the policy, ties by submission."""
+        line = self.state.line
         queue = self.state.queue(eligible, self.now_s)
         ranks = np.lexsort((queue.seq, self.policy.order(queue)))
-        ordered = [eligible[int(i)] for i in ranks]
-        reserved = [record for record in ordered if record.key in self.reservations]
-        return reserved + [record for record in ordered if record.key not in self.reservations]
+        return _Ordered(
+            [line.records[row] for row in eligible[ranks].tolist()],
+            line.kinds(eligible)[ranks].tolist(),
+            queue.priority[ranks].tolist(),
+            (queue.waited_s[ranks] < SET_ASIDE_AFTER_S).tolist(),
+        )
+
+    def turns(self, ordered: _Ordered) -> Iterator[Record]:
+        """Reserved first (room is being made for them), then the others, less those of a kind known to be hopeless."""
+        first = frozenset(self.reservations)
+        yield from [record for record in ordered.records if record.key in first] if first else ()
+        hopeless, walk, patience = self._hopeless, self.walk, self.patience
+        for record, kind, priority, is_patient in zip(
+            ordered.records, ordered.kinds, ordered.priorities, ordered.patient, strict=True
+        ):
+            if priority <= hopeless.get(kind, -1.0) and (is_patient or not patience.is_open):
+                if record.key not in first:
+                    walk.passed.append((record.key, kind))
+            elif record.key not in first:
+                yield record
 
     def allocate(self, record: Record) -> Wants:
         """What to ask for: the alternatives of its demand and the numbers of nodes, as far as its quota goes."""
@@ -103,7 +136,9 @@ class _Cycle:
     def place(self, record: Record, wants: Wants) -> None:
         """Start it, or keep or make room for it, or leave it waiting."""
         if max(wants.caps) < wants.fewest:
-            self._refuse(record, self.quota.refusal(record, wants))
+            why = self.quota.refusal(record, wants)
+            self._refuse(record, why)
+            self._give_up(record, why, np.inf)
             return
         placements = self._room_for(record, wants)
         if placements is not None:
@@ -113,18 +148,19 @@ class _Cycle:
             self.walk.making_room[record.key] = self._awaited(record)
         else:
             self._full.add(wants)
-            self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
+            blocked = self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
+            self._give_up(record, blocked, record.workload.priority)
             if self.patience.is_due(record):
                 self._take(self.patience.keep_for(record, wants, self.table, self.later))
 
-    def rearrange(self) -> None:
+    def rearrange(self, ordered: _Ordered) -> None:
         """Move work off hot nodes; grow and shrink the fleet."""
         kept = [reservation.placements for reservation in self.reservations.values()]
         outlook = Outlook(
             table=self.table,
             unreserved=self._unreserved(),
             spoken_for={p.node for places in [*self.walk.placed.values(), *kept] for p in places},
-            blocked=[(blocked.record, blocked.wants) for blocked in self.walk.blocked.values()],
+            blocked=self._blocked(ordered),
         )
         rearrange(self.state, outlook, self.changes, self.now_s, self.policy)
 
@@ -142,13 +178,10 @@ class _Cycle:
             now_s=self.now_s,
         )
         reasons, waiting = explainer.explain(self.walk)
-        return Decision(
-            policy=self.policy.name,
-            at_s=self.now_s,
-            actions=tuple(self.changes.actions),
-            reasons=reasons,
-            waiting=waiting,
-        )
+        return msgspec.structs.replace(self.decision(), reasons=reasons, waiting=waiting)
+
+    def decision(self) -> Decision:
+        return Decision(policy=self.policy.name, at_s=self.now_s, actions=tuple(self.changes.actions))
 
     def memory(self) -> Memory:
         reservations = {**self.reservations, **self.changes.reservations}
@@ -183,6 +216,24 @@ class _Cycle:
             self._take(reservation.placements)
         return elsewhere
 
+    def _blocked(self, ordered: _Ordered) -> list[tuple[Record, Wants]]:
+        """What found no room: where the fleet may grow all of it in order, for it is counted, else one of each kind."""
+        first = [(blocked.record, blocked.wants) for blocked in self.walk.blocked.values()]
+        if self.state.fleet.scaling is None or not self.walk.passed:
+            return first
+        wants = {blocked.record.key: blocked.wants for blocked in self.walk.blocked.values()}
+        for key, kind in self.walk.passed:
+            like = self.walk.of_kind[kind]
+            if isinstance(like, Blocked):
+                wants[key] = like.wants
+        return [(record, wants[record.key]) for record in ordered.records if record.key in wants]
+
+    def _give_up(self, record: Record, why: Blocked | Reason, priority: float) -> None:
+        """Nothing of its kind and of no higher priority need be looked at again in this step."""
+        kind = self.state.line.kind(record.key)
+        self.walk.of_kind[kind] = why
+        self._hopeless[kind] = priority if self._tries < PREEMPTION_TRIES_MAX else np.inf
+
     def _refuse(self, record: Record, why: Reason) -> None:
         self.walk.decided[record.key] = why
         reservation = self.reservations.pop(record.key, None)
@@ -201,16 +252,16 @@ class _Cycle:
     def _preempt_for(self, record: Record, wants: Wants) -> bool:
         """Reserve room that is being vacated, or end cheaper work of lower standing to get it. False: neither helps."""
         priority = record.workload.priority
-        if priority <= self._hopeless.get(wants, -1) or self._tries >= PREEMPTION_TRIES_MAX:
+        if self._tries >= PREEMPTION_TRIES_MAX:
             return False
         room = self._vacated(wants)
-        if room is None and self.victims.could_make_room(self.later, wants, priority):
+        may_end = room is None and self.state.may_be_preempted(priority)
+        if may_end and self.victims.could_make_room(self.later, wants, priority):
             self._tries += 1
             room = make_room(self.later, wants, priority, self.victims)
             if room is None:
                 self.victims.look_again()
         if room is None:
-            self._hopeless[wants] = priority
             return False
         for victim in room.victims:
             self._end(victim, record)

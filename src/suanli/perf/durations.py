@@ -2,9 +2,10 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from statistics import median
+from statistics import fmean, median
 
 from suanli.domain.record import Record, Status
+from suanli.domain.workload import Workload
 
 Likeness = tuple[str, tuple[str, ...], int]
 
@@ -20,12 +21,14 @@ class DurationHistory:
         self._per_class = per_class
         self._times: dict[Likeness, list[tuple[float, str, float]]] = {}
         self._medians: dict[Likeness, float] = {}
+        self.version = 0  # another one means that an estimate may have changed
 
     def add(self, record: Record) -> None:
         if record.status is Status.SUCCEEDED:
-            like = _likeness(record)
+            like = likeness(record)
             insort(self._times.setdefault(like, []), _time(record))
             self._medians.pop(like, None)
+            self.version += 1
 
     def add_all(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -33,24 +36,30 @@ class DurationHistory:
 
     def forget(self, record: Record) -> None:
         """Take back what `add` was told of this very record."""
-        like = _likeness(record)
+        if record.status is not Status.SUCCEEDED:
+            return
+        like = likeness(record)
         times = self._times.get(like, [])
         i = bisect_left(times, _time(record))
-        if record.status is Status.SUCCEEDED and i < len(times) and times[i] == _time(record):
+        if i < len(times) and times[i] == _time(record):
             del times[i]
             self._medians.pop(like, None)
+            self.version += 1
 
     def copy(self) -> "DurationHistory":
         twin = DurationHistory(self._per_class)
         twin._times = {like: list(times) for like, times in self._times.items()}
         twin._medians = dict(self._medians)
+        twin.version = self.version
         return twin
 
     def estimate_s(self, record: Record) -> float | None:
         """Seconds of running from start to end: declared, else the median of its latest like, else None."""
-        if record.workload.duration_s is not None:
-            return record.workload.duration_s
-        like = _likeness(record)
+        declared = declared_s(record.workload)
+        return self.median_s(likeness(record)) if declared is None else declared
+
+    def median_s(self, like: Likeness) -> float | None:
+        """The median of its latest, None where none is known."""
         if not self._times.get(like):
             return None
         if like not in self._medians:
@@ -59,7 +68,27 @@ class DurationHistory:
         return self._medians[like]
 
 
-def _likeness(record: Record) -> Likeness:
+def declared_s(workload: Workload) -> float | None:
+    """Seconds that its owner says it takes: as such, else all its work at the mean of its speeds."""
+    if workload.duration_s is not None or workload.work is None:
+        return workload.duration_s
+    return workload.work / mean_speed(workload)
+
+
+def saved_s(record: Record) -> float:
+    """Seconds of its work that are safe: as they were run, else at the mean of its speeds."""
+    if record.workload.speeds:
+        return record.done / mean_speed(record.workload)
+    return max(0.0, record.run_s - record.lost_s)
+
+
+def mean_speed(workload: Workload) -> float:
+    """Units of work in a second, over the models that it can use; 1 where it declares none."""
+    usable = [speed for speed in workload.speeds.values() if speed > 0]
+    return fmean(usable) if usable else 1.0
+
+
+def likeness(record: Record) -> Likeness:
     workload = record.workload
     return (workload.team, workload.run, workload.worker_count)
 

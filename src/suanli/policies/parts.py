@@ -11,13 +11,19 @@ from suanli.policies.table import Ask, Floats, Indices, NodeTable
 
 
 class Queue(msgspec.Struct, frozen=True, eq=False):
-    """The eligible workloads, one row each. `duration_s` and `remaining_s` are NaN where nobody knows."""
+    """The eligible workloads, one row each. `duration_s` and `remaining_s` are NaN where nobody knows.
+
+    `attained_s` is what it has had: seconds times devices, or cores where it uses none; `deadline_s` an instant, inf
+    where there is none.
+    """
 
     priority: Floats
     waited_s: Floats
     seq: NDArray[np.int64]
     duration_s: Floats
     remaining_s: Floats
+    deadline_s: Floats
+    attained_s: Floats
 
 
 Order = Callable[[Queue], Floats]

@@ -140,8 +140,7 @@ def test_preemption_helps_where_the_highest_priority_would_end_others_and_nowher
 
 def _raised(state: State, record: Record) -> State:
     """Alone before the fleet, with the highest priority."""
-    trial = state.copy()
+    trial = state.copy(waiting=())
     workload = msgspec.structs.replace(record.workload, priority=PRIORITY_MAX)
     trial.apply([msgspec.structs.replace(record, workload=workload)])
-    trial.waiting = {record.key: trial.waiting[record.key]}
     return trial

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW_S, decide, fleet, node, placed, state_of, succeeded, waiting, workload
 
+from suanli.domain.record import Record
+from suanli.kernel.state import State
 from suanli.perf.durations import DurationHistory
 from suanli.policies.order.fifo import fifo
 from suanli.policies.order.priority import AGEING_PER_HOUR, priority
@@ -36,7 +38,13 @@ def queue_of(rows: list[tuple[float, float, float, float]]) -> Queue:
         seq=np.arange(len(rows)),
         duration_s=columns[2],
         remaining_s=columns[3],
+        deadline_s=np.full(len(rows), np.inf),
+        attained_s=np.zeros(len(rows)),
     )
+
+
+def rows_of(state: State, *records: Record) -> Queue:
+    return state.queue(np.array([state.line.row(r.key) for r in records], dtype=np.intp), NOW_S)
 
 
 def ranking(order: Order, queue: Queue) -> list[int]:
@@ -96,7 +104,7 @@ def test_waiting_for_another_workload_or_for_its_start_is_not_waiting_for_resour
     new = waiting(workload("new", gpus=1, priority=50), seq=4)
     decision, _ = decide(state_of(of, trained, after, timed, new))
     assert list(placed(decision)) == ["new"]
-    queue = state_of(of, trained, after, timed, new).queue([after, timed, new], NOW_S)
+    queue = rows_of(state_of(of, trained, after, timed, new), after, timed, new)
     assert queue.waited_s.tolist() == [60.0, 90.0, 0.0]
 
 
@@ -125,7 +133,7 @@ def test_srtf_counts_as_done_only_what_checkpoints_have_saved() -> None:
     lost = waiting(workload("lost", gpus=1, duration_s=1000), seq=1, run_s=2000.0, lost_s=2000.0)  # 1000 left
     fresh = waiting(workload("fresh", gpus=1, duration_s=500), seq=3)
     state = state_of(of, saved, lost, fresh)
-    assert state.queue([saved, lost, fresh], NOW_S).remaining_s.tolist() == [100.0, 1000.0, 500.0]
+    assert rows_of(state, saved, lost, fresh).remaining_s.tolist() == [100.0, 1000.0, 500.0]
     decision, _ = decide(state, "srtf")
     assert list(placed(decision)) == ["saved"]
     decision, _ = decide(state, "sjf")
