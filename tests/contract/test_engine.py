@@ -55,7 +55,7 @@ class Fake:
     def __init__(self) -> None:
         self.clock = VirtualClock(1_000.0)
         nodes = [Node(name=name, cpus=2, memory_bytes=4 * GIB) for name in NODES]
-        self._fake = FakeEngine(self.clock, nodes, run_s=self._run_s, fence_s=3.0)
+        self._fake = FakeEngine(self.clock, nodes, work=self._work, fence_s=3.0)
         self.engine: Engine = self._fake
         self.nodes: Nodes = FakeNodes(self._fake, self.clock, arrive_s=1.0)
 
@@ -80,7 +80,7 @@ class Fake:
         yield self.engine
 
     @staticmethod
-    def _run_s(launch: Launch) -> float:
+    def _work(launch: Launch) -> float:
         return 1.0 if launch.key.startswith(BRIEF) else 600.0
 
 

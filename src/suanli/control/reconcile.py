@@ -9,6 +9,7 @@ from suanli.domain.observation import AttemptView, Observation, Phase
 from suanli.domain.record import Attempt, Record, Status
 from suanli.domain.workload import EndCause
 from suanli.domain.world import World
+from suanli.kernel.outcome import events_seen
 
 MISSING_S = 10.0
 """An attempt that was seen running and that the engine no longer knows is given up after that long."""
@@ -50,24 +51,14 @@ def reconcile(
 
 
 def _compare(findings: Findings, record: Record, attempt: Attempt, view: AttemptView) -> None:
-    key, number = record.key, attempt.number
-    if view.phase in (Phase.RUNNING, Phase.READY) and attempt.started_s is None:
-        findings.events.append(ev.Started(key=key, number=number))
-    if view.phase is Phase.READY and attempt.ready_s is None:
-        findings.events.append(ev.Ready(key=key, number=number))
-    step = view.progress.checkpoint_step if view.progress else None
-    if step is not None and (attempt.checkpoint_step is None or step > attempt.checkpoint_step):
-        findings.events.append(ev.Checkpointed(key=key, number=number, step=step))
+    findings.events += events_seen(record, attempt, view)
     if view.phase is Phase.ENDED:
-        cause = _cause(record, attempt, view)
-        findings.events.append(
-            ev.Ended(key=key, number=number, cause=cause, exit_code=view.exit_code, detail=view.detail)
-        )
-    elif record.status is Status.STOPPING:
+        return
+    if record.status is Status.STOPPING:
         if view.phase is not Phase.STOPPING:
             findings.stop.append(record)
     elif record.stop_requested:
-        findings.events.append(ev.StopBegun(key=key, number=number, cause=EndCause.STOPPED))
+        findings.events.append(ev.StopBegun(key=record.key, number=attempt.number, cause=EndCause.STOPPED))
 
 
 def _unknown_to_engine(
@@ -85,10 +76,3 @@ def _unknown_to_engine(
 def _lost(record: Record, attempt: Attempt, detail: str) -> ev.Ended:
     cause = attempt.stop_cause or (EndCause.STOPPED if record.stop_requested else EndCause.NODE_LOST)
     return ev.Ended(key=record.key, number=attempt.number, cause=cause, detail=detail)
-
-
-def _cause(record: Record, attempt: Attempt, view: AttemptView) -> EndCause:
-    """What the log calls the end: work that finished while it was being stopped has finished."""
-    if view.cause is EndCause.SUCCEEDED or attempt.stop_cause is None:
-        return view.cause or EndCause.FAILED
-    return attempt.stop_cause

@@ -73,7 +73,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """All that a policy remembers, recorded with the decision. Times are instants of the controller's clock.
 
-    `hot_since_s` by node, `idle_since_s`, `warned_s` and `moved_s` by workload key, `empty_since_s` by node.
+    `hot_since_s` by node, `idle_since_s`, `warned_s` and `moved_s` by workload key, `empty_since_s` by node. `wake_s`
+    is when to decide again even if nothing happens until then: the end of a round.
     """
 
     reservations: dict[str, Reservation] = msgspec.field(default_factory=dict[str, Reservation])
@@ -83,3 +84,4 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     warned_s: dict[str, float] = msgspec.field(default_factory=dict[str, float])
     empty_since_s: dict[str, float] = msgspec.field(default_factory=dict[str, float])
     short_since_s: float | None = None
+    wake_s: float | None = None

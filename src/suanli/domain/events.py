@@ -50,10 +50,11 @@ class Ready(_WorkloadEvent, frozen=True, kw_only=True, tag="ready"):
 
 
 class Checkpointed(_WorkloadEvent, frozen=True, kw_only=True, tag="checkpointed"):
-    """Work up to `step` is safe."""
+    """Work up to `step` is safe since `saved_s`, where the engine knows that instant, else since it was seen."""
 
     number: int
     step: int
+    saved_s: float | None = None
 
 
 class StopBegun(_WorkloadEvent, frozen=True, kw_only=True, tag="stop-begun"):

@@ -93,7 +93,8 @@ def _ready(record: Record, event: ev.Ready, at_s: float) -> Record:
 
 def _checkpointed(record: Record, event: ev.Checkpointed, at_s: float) -> Record:
     attempt = _live_attempt(record, event.number)
-    return _with(record, attempt=_with(attempt, checkpoint_s=at_s, checkpoint_step=event.step))
+    saved_s = at_s if event.saved_s is None else min(event.saved_s, at_s)
+    return _with(record, attempt=_with(attempt, checkpoint_s=saved_s, checkpoint_step=event.step))
 
 
 def _stop_begun(record: Record, event: ev.StopBegun, at_s: float) -> Record:

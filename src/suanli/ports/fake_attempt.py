@@ -11,7 +11,8 @@ FIRST_PORT = 20_000
 class FakeAttempt:
     """Comes up at `begins_s`, has done its work at `finishes_s`, ends at `ends_s`: the same unless something happens.
 
-    `saved_s` is the work that earlier attempts have saved, `every_s` how often this one saves its own.
+    `saved` is the work that earlier attempts have saved, `speed` what this one does in a second, `every_s` how often it
+    saves its own.
     """
 
     __slots__ = (
@@ -25,7 +26,8 @@ class FakeAttempt:
         "launch",
         "lost_s",
         "ready_s",
-        "saved_s",
+        "saved",
+        "speed",
         "stopped_s",
         "winds_down",
     )
@@ -35,17 +37,19 @@ class FakeAttempt:
         launch: Launch,
         *,
         begins_s: float,
-        work_s: float,
-        saved_s: float,
+        work: float,
+        saved: float,
+        speed: float,
         every_s: float | None,
         ready_s: float,
     ) -> None:
         self.launch = launch
         self.begins_s = begins_s
-        self.saved_s = saved_s
+        self.saved = saved
+        self.speed = speed
         self.every_s = every_s
         self.ready_s = begins_s + ready_s
-        self.finishes_s = self.ends_s = begins_s + max(0.0, work_s - saved_s)
+        self.finishes_s = self.ends_s = begins_s + max(0.0, work - saved) / speed
         self.cause = EndCause.SUCCEEDED
         self.exit_code: int | None = 0
         self.detail = ""
@@ -72,14 +76,14 @@ class FakeAttempt:
 
     def checkpoint(self, now_s: float) -> tuple[float, float | None]:
         """(work that is safe, when this attempt last saved: None if it never did)."""
-        done_s = self._done_s(now_s)
+        done = self._done(now_s)
         saves = self.every_s is not None or self.launch.workload.kind is Kind.TRAIN
         if self.winds_down and now_s >= self.ends_s and saves:
-            return done_s, self.ends_s
-        times = int((done_s - self.saved_s) // self.every_s) if self.every_s else 0
+            return done, self.ends_s
+        times = int((done - self.saved) / self.speed // self.every_s) if self.every_s else 0
         if self.every_s is None or times == 0:
-            return self.saved_s, None
-        return self.saved_s + times * self.every_s, self.begins_s + times * self.every_s
+            return self.saved, None
+        return self.saved + times * self.every_s * self.speed, self.begins_s + times * self.every_s
 
     def view(self, now_s: float, cpus: float | None) -> AttemptView:
         """`cpus` is what each worker uses, None: all that it holds."""
@@ -118,20 +122,20 @@ class FakeAttempt:
         )
 
     def _progress(self, now_s: float) -> Progress | None:
-        """A step is a second of work."""
+        """A step is a unit of work."""
         if self.launch.workload.kind is Kind.SERVE:
             return None
-        total_s = self.saved_s + self.finishes_s - self.begins_s
-        checkpoint_s, at_s = self.checkpoint(now_s)
+        total = self.saved + (self.finishes_s - self.begins_s) * self.speed
+        checkpoint, at_s = self.checkpoint(now_s)
         return Progress(
-            step=int(self._done_s(now_s)),
-            total=int(total_s) if math.isfinite(total_s) else None,
-            checkpoint_step=None if at_s is None else int(checkpoint_s),
+            step=int(self._done(now_s)),
+            total=int(total) if math.isfinite(total) else None,
+            checkpoint_step=None if at_s is None else int(checkpoint),
             checkpoint_s=at_s,
             at_s=now_s,
         )
 
-    def _done_s(self, now_s: float) -> float:
+    def _done(self, now_s: float) -> float:
         """Work done so far, what earlier attempts saved included."""
         until_s = min(x for x in (now_s, self.ends_s, self.stopped_s, self.lost_s) if x is not None)
-        return self.saved_s + max(0.0, until_s - self.begins_s)
+        return self.saved + max(0.0, until_s - self.begins_s) * self.speed

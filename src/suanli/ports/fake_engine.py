@@ -5,7 +5,8 @@ instants give the same observations.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 
 import msgspec
 
@@ -29,13 +30,14 @@ class Lifetime(msgspec.Struct, frozen=True):
 
 
 class FakeEngine:
-    """`Engine` on `clock`. An attempt takes `start_s` to come up, runs, and ends by itself after its work is done.
+    """`Engine` on `clock`. An attempt takes `start_s` to come up (one number, or for first and for later attempts),
+    runs, and ends by itself after its work is done.
 
-    `run_s` is the seconds of work of a workload, by key or as a function of the launch; where it says nothing: the
-    declared duration, 60 s, or for a service no end. Work saved by a checkpoint is not done again by the next
+    `work` is how much there is to do, in the workload's own units (seconds where it declares no speeds); where it says
+    nothing: the declared duration, 60 s, or for a service no end. Work saved by a checkpoint is not done again by the next
     attempt: every `checkpoint_every_s` (default: the workload's own), and on SIGTERM for training and whatever
     else checkpoints, unless the `wind_down_s` that it takes exceeds the grace. Services are ready `ready_s` after
-    they came up. A progress step is a second of work.
+    they came up. A progress step is a unit of work. Whoever moves the clock himself may ask for `changes` alone.
     """
 
     def __init__(
@@ -43,8 +45,8 @@ class FakeEngine:
         clock: Clock,
         nodes: Sequence[Node],
         *,
-        run_s: Mapping[str, float] | Callable[[Launch], float] | None = None,
-        start_s: float = 1.0,
+        work: Callable[[Launch], float | None] = lambda _: None,
+        start_s: float | tuple[float, float] = 1.0,
         ready_s: float = 1.0,
         wind_down_s: float = 0.5,
         checkpoint_every_s: float | None = None,
@@ -54,8 +56,8 @@ class FakeEngine:
         self.logs: dict[tuple[str, int, int], bytes] = {}
         self.fenced: list[tuple[str, int]] = []  # attempts killed because a later one was started beside them
         self._clock = clock
-        self._run_s = run_s
-        self._start_s = start_s
+        self._work = work
+        self._start_s = (start_s, start_s) if isinstance(start_s, float | int) else start_s
         self._ready_s = ready_s
         self._wind_down_s = wind_down_s
         self._checkpoint_every_s = checkpoint_every_s
@@ -68,10 +70,11 @@ class FakeEngine:
         self._cpu_load: dict[str, float] = {}
         self._cpu_use: dict[str, float] = {}
         self._live: dict[str, FakeAttempt] = {}
-        self._due_s = math.inf  # nothing ends before this instant
+        self._due: list[tuple[float, str, int]] = []  # a heap of instants at which an attempt begins or ends
+        self._changed: dict[tuple[str, int], None] = {}
         self._ended: dict[tuple[str, int], AttemptView] = {}
         self._highest: dict[str, int] = {}
-        self._saved_s: dict[str, float] = {}
+        self._saved: dict[str, float] = {}
         self._history: list[Lifetime] = []
 
     # -- the port --------------------------------------------------------------------------------------------------
@@ -111,13 +114,15 @@ class FakeEngine:
             return
         attempt = self._live[key] = FakeAttempt(
             launch,
-            begins_s=now_s + self._start_s,
-            work_s=self._work_s(launch),
-            saved_s=self._saved_s.get(key, 0.0),
+            begins_s=now_s + self._start_s[number > 1],
+            work=self._work_of(launch),
+            saved=self._saved.get(key, 0.0),
+            speed=launch.workload.speed_on(launch.placements[0].share.accelerator),
             every_s=self._checkpoint_every_s or launch.workload.checkpoint_every_s,
             ready_s=self._ready_s,
         )
-        self._due_s = min(self._due_s, attempt.ends_s)
+        heappush(self._due, (attempt.begins_s, key, number))
+        heappush(self._due, (attempt.ends_s, key, number))
 
     def stop(self, key: str, number: int, cause: EndCause, grace_s: float) -> None:
         now_s = self._reach()
@@ -135,7 +140,7 @@ class FakeEngine:
         else:
             attempt.winds_down = self._wind_down_s <= grace_s
             attempt.ends_s = now_s + min(self._wind_down_s, grace_s)
-        self._due_s = min(self._due_s, attempt.ends_s)
+        heappush(self._due, (attempt.ends_s, key, number))
         self._settle(now_s)
 
     def forget(self, key: str, number: int) -> None:
@@ -160,7 +165,7 @@ class FakeEngine:
         for attempt in self._live.values():
             if attempt.lost_s is None and any(place.node == name for place in attempt.launch.placements):
                 attempt.lost_s, attempt.ends_s = now_s, now_s + self._fence_s
-                self._due_s = min(self._due_s, attempt.ends_s)
+                heappush(self._due, (attempt.ends_s, attempt.launch.key, attempt.launch.number))
                 if attempt.stopped_s is None:
                     attempt.cause, attempt.exit_code, attempt.detail = (
                         EndCause.NODE_LOST,
@@ -196,6 +201,20 @@ class FakeEngine:
         """CPU cores each worker of `key` shows as used, instead of its whole share."""
         self._cpu_use[key] = cpus
 
+    def next_change_s(self) -> float:
+        """Nothing begins or ends by itself before that instant."""
+        return self._due[0][0] if self._due else math.inf
+
+    def changes(self) -> tuple[AttemptView, ...]:
+        """Attempts that have begun or ended since this was last asked, as they are now. O(changes)."""
+        now_s = self._settle(self._clock.now_s())
+        changed, self._changed = self._changed, {}
+        return tuple(
+            self._ended[name] if name in self._ended else self._view(self._live[name[0]], now_s)
+            for name in changed
+            if name in self._ended or name[0] in self._live
+        )
+
     @property
     def history(self) -> list[Lifetime]:
         """Lifetimes of all attempts that ever had a process, the ended first."""
@@ -228,22 +247,26 @@ class FakeEngine:
         return self._settle(self._clock.now_s())
 
     def _settle(self, now_s: float) -> float:
-        """Move what has ended by now out of the living. O(1) where nothing has."""
-        if now_s < self._due_s:
-            return now_s
-        due = [key for key, attempt in self._live.items() if attempt.ends_s <= now_s]
-        for key in due:
-            attempt = self._live.pop(key)
+        """Move what has ended by now out of the living. O(log live) for each beginning and end."""
+        while self._due and self._due[0][0] <= now_s:
+            _, key, number = heappop(self._due)
+            attempt = self._live.get(key)
+            if attempt is None or attempt.launch.number != number:
+                continue
+            self._changed[key, number] = None
+            if attempt.ends_s > now_s:
+                continue
+            del self._live[key]
             if attempt.begins_s < attempt.ends_s:
-                self._history.append(Lifetime(key, attempt.launch.number, attempt.begins_s, attempt.ends_s))
-            self._saved_s[key] = attempt.checkpoint(attempt.ends_s)[0]
-            self._ended[key, attempt.launch.number] = self._view(attempt, attempt.ends_s)
-        self._due_s = min((attempt.ends_s for attempt in self._live.values()), default=math.inf)
+                self._history.append(Lifetime(key, number, attempt.begins_s, attempt.ends_s))
+            self._saved[key] = attempt.checkpoint(attempt.ends_s)[0]
+            self._ended[key, number] = self._view(attempt, attempt.ends_s)
         return now_s
 
     def _end_now(self, key: str, now_s: float, cause: EndCause, exit_code: int | None, detail: str) -> None:
         attempt = self._live[key]
-        attempt.ends_s = self._due_s = now_s
+        attempt.ends_s = now_s
+        heappush(self._due, (now_s, key, attempt.launch.number))
         if attempt.stopped_s is None:
             attempt.stopped_s, attempt.cause, attempt.exit_code, attempt.detail = (
                 now_s,
@@ -253,11 +276,10 @@ class FakeEngine:
             )
         self._settle(now_s)
 
-    def _work_s(self, launch: Launch) -> float:
-        if callable(self._run_s):
-            return self._run_s(launch)
-        if self._run_s is not None and launch.key in self._run_s:
-            return self._run_s[launch.key]
+    def _work_of(self, launch: Launch) -> float:
+        work = self._work(launch)
+        if work is not None:
+            return work
         if launch.workload.kind is Kind.SERVE:
             return math.inf
         return launch.workload.duration_s or 60.0
