@@ -48,26 +48,27 @@ class QuotaLedger:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._use = {team: dict(use) for team, use in state.team_use.items()}
-        self._teams = {team.name: team for team in state.fleet.teams if team.quota}
+        self.teams = {team.name: team for team in state.fleet.teams if team.quota}
+        self._use = {team: dict(state.team_use.get(team, {})) for team in self.teams}
 
     def within(self, record: Record, wants: Wants, shapes: Shapes) -> Wants:
         """What is asked, with no more nodes of each alternative than the team's quota has left for it."""
-        team = self._teams.get(record.workload.team)
+        team = self.teams.get(record.workload.team)
         if team is None:
             return wants
         return shapes.capped(wants, tuple(self._nodes_left(team, ask, wants.most) for ask in wants.asks))
 
     def refusal(self, record: Record, wants: Wants) -> Reason:
         """Why the quota has no room for even the fewest nodes: of the alternatives, the one that is nearest to it."""
-        team = self._teams[record.workload.team]
+        team = self.teams[record.workload.team]
         reasons = [self._over(team, ask, wants.fewest) for ask in wants.asks]
         return next((why for why in reasons if why.token == ReasonCode.QUOTA_USED.token), reasons[0])
 
     def take(self, record: Record, placements: tuple[Placement, ...]) -> None:
-        use = self._use.setdefault(record.workload.team, {})
-        for placement in placements:
-            add_share(use, placement.share)
+        use = self._use.get(record.workload.team)
+        if use is not None:
+            for placement in placements:
+                add_share(use, placement.share)
 
     def _nodes_left(self, team: Team, ask: Ask, most: int) -> int:
         used = self._use.get(team.name, {})

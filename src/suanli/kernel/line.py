@@ -1,6 +1,6 @@
 """`Line`: who waits, one row each, as columns that are kept up by difference."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -27,7 +27,8 @@ _AT = {name: i for i, name in enumerate(_COLUMNS)}
 class Line:
     """`add` and `remove` are O(1), for n rows the columns are O(n). The order of rows means nothing.
 
-    `kinds` numbers what is alike in all that decides whether there is room for it: its demand, size, labels and team.
+    `kinds` numbers what is alike in all that decides whether there is room for it: its demand, size and labels, and its
+    team where that has a quota.
     `special` are those of whom it takes a look at others, or at the time, to know whether they may start.
     """
 
@@ -36,10 +37,10 @@ class Line:
         self.special: dict[str, Record] = {}
         self._row: dict[str, int] = {}
         self._values: Floats = np.zeros((len(_COLUMNS), 64))
-        self._kinds: NDArray[np.int64] = np.zeros(64, dtype=np.int64)
+        self._shapes: NDArray[np.int64] = np.zeros(64, dtype=np.int64)
         self._teams: NDArray[np.int64] = np.zeros(64, dtype=np.int64)
         self._likes: NDArray[np.int64] = np.zeros(64, dtype=np.int64)
-        self._kind_of: dict[object, int] = {}
+        self._shape_of: dict[object, int] = {}
         self._team_of: dict[str, int] = {}
         self._like_of: dict[Likeness, int] = {}
         self._estimates: tuple[int, int, Floats] = (-1, 0, np.zeros(0))
@@ -72,8 +73,8 @@ class Line:
             np.inf if w.deadline_s is None else w.deadline_s,
         )
         labels = tuple(sorted(w.node_labels.items())) if w.node_labels else ()
-        kind = (w.demand, w.nodes, w.elastic_nodes, labels, w.team)
-        self._kinds[row] = self._kind_of.setdefault(kind, len(self._kind_of))
+        shape = (w.demand, w.nodes, w.elastic_nodes, labels)
+        self._shapes[row] = self._shape_of.setdefault(shape, len(self._shape_of))
         self._teams[row] = self._team_of.setdefault(w.team, len(self._team_of))
         self._likes[row] = (
             self._like_of.setdefault(likeness(record), len(self._like_of)) if declared is None else -1
@@ -94,7 +95,7 @@ class Line:
             self.records[row] = last
             self._row[last.key] = row
             self._values[:, row] = self._values[:, n]
-            for column in (self._kinds, self._teams, self._likes):
+            for column in (self._shapes, self._teams, self._likes):
                 column[row] = column[n]
 
     def copy(self) -> "Line":
@@ -104,11 +105,11 @@ class Line:
             "records",
             "special",
             "_row",
-            "_kind_of",
+            "_shape_of",
             "_team_of",
             "_like_of",
             "_values",
-            "_kinds",
+            "_shapes",
             "_teams",
             "_likes",
         ):
@@ -116,18 +117,17 @@ class Line:
         return twin
 
     def column(self, name: str, rows: Indices) -> Floats:
-        """One of seq, priority, since_s (waits since), waited_s (before that), saved_s (work that is safe, in seconds),
-        devices (of the whole gang), attained_s (device seconds, or core seconds without any), deadline_s (inf: none)."""
+        """One of `_COLUMNS`: seq, priority, since_s (it waits since then), waited_s (before that), saved_s (of its work),
+        devices (of the whole gang), attained_s (device seconds, core seconds without any), deadline_s (inf: none)."""
         return cast(Floats, self._values[_AT[name]][rows])
 
-    def kind(self, key: str) -> int:
-        return int(self._kinds[self._row[key]])
-
-    def kinds(self, rows: Indices) -> NDArray[np.int64]:
-        return self._kinds[rows]
+    def kinds(self, rows: Indices, with_quota: Container[str]) -> NDArray[np.int64]:
+        """`with_quota` are the teams that have one."""
+        number = [i + 1 if team in with_quota else 0 for i, team in enumerate(self._team_of)]
+        return self._shapes[rows] * (len(number) + 1) + np.array(number, dtype=np.int64)[self._teams[rows]]
 
     def teams(self, rows: Indices) -> tuple[NDArray[np.int64], Sequence[str]]:
-        """Positions in the names of teams that comes with them."""
+        """Positions in the names of teams that come with them."""
         return self._teams[rows], list(self._team_of)
 
     def duration_s(self, rows: Indices, history: DurationHistory) -> Floats:
@@ -150,7 +150,7 @@ class Line:
     def _grow(self) -> None:
         n = self._values.shape[1]
         self._values = np.concatenate([self._values, np.zeros_like(self._values)], axis=1)
-        self._kinds, self._teams, self._likes = (
+        self._shapes, self._teams, self._likes = (
             np.concatenate([column, np.zeros(n, dtype=np.int64)])
-            for column in (self._kinds, self._teams, self._likes)
+            for column in (self._shapes, self._teams, self._likes)
         )

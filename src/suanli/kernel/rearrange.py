@@ -64,7 +64,7 @@ class Changes(msgspec.Struct):
 
 def clear_out(state: State, memory: Memory, now_s: float) -> Changes:
     """What must leave, whatever waits: drained and idle work. First, so that its room is counted on. O(live)."""
-    stopping = {record.key: record for record in by_seq(state.live) if record.status is Status.STOPPING}
+    stopping = {record.key: record for record in by_seq(state.stopping)}
     changes = Changes(memory=memory, stopping=stopping)
     _drain(state, changes, now_s)
     _reclaim_idle(state, changes, now_s)
@@ -92,9 +92,9 @@ def _reclaim_idle(state: State, changes: Changes, now_s: float) -> None:
     before = changes.memory
     idle: dict[str, float] = {}
     warned = {key: at for key, at in before.warned_s.items() if key in state.live}
-    for record in by_seq(state.live):
+    for record in by_seq(state.reclaimable):
         key = record.key
-        if record.workload.idle is None or record.status is not Status.RUNNING or key in changes.stopping:
+        if key in changes.stopping:
             continue
         verdict = judge(record, state.use, before.idle_since_s.get(key), warned.get(key, -np.inf), now_s)
         if verdict.idle_since_s is None:

@@ -22,7 +22,8 @@ class State:
     `declared` are the quotas and scaling of the fleet; `unusable` says why a node takes nothing new (`down`,
     `cordoned`, `draining`). `load` is node -> metric -> mean fraction, `use` is key -> used fraction of what is held;
     both may lack entries: unknown is not zero. `served` is the fleet as if all had ended that ever ends: only services
-    hold something there. `apply` costs what changed, `set_nodes` O(N + live placements).
+    hold something there. `stopping` and `reclaimable` (by an idle rule) are parts of `live`. `apply` costs what
+    changed, `set_nodes` O(N + live placements).
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -31,6 +32,8 @@ class State:
         self.waiting: dict[str, Record] = {}
         self.line = Line()
         self.live: dict[str, Record] = {}
+        self.stopping: dict[str, Record] = {}
+        self.reclaimable: dict[str, Record] = {}
         self.by_name: dict[str, dict[str, Record]] = {}
         self.team_use: dict[str, dict[str, float]] = {}
         self.unusable: dict[str, str] = {}
@@ -52,6 +55,10 @@ class State:
                 self.line.add(record)
             elif record.status.is_live:
                 self.live[record.key] = record
+                if record.status is Status.STOPPING:
+                    self.stopping[record.key] = record
+                elif record.workload.idle is not None and record.status is Status.RUNNING:
+                    self.reclaimable[record.key] = record
                 self._hold(record, 1.0)
             else:
                 self.durations.add(record)
@@ -76,7 +83,7 @@ class State:
         twin = object.__new__(State)
         twin.__dict__.update(self.__dict__)
         twin.table, twin.served = self.table.copy(), self.served.copy()
-        for name in ("records", "live", "unusable"):
+        for name in ("records", "live", "stopping", "reclaimable", "unusable"):
             setattr(twin, name, dict(getattr(self, name)))
         twin.waiting = dict(self.waiting) if waiting is None else {record.key: record for record in waiting}
         twin.line = self.line.copy() if waiting is None else Line(twin.waiting.values())
@@ -136,6 +143,8 @@ class State:
         self.durations.forget(record)
         if self.waiting.pop(record.key, None) is not None:
             self.line.remove(record.key)
+        self.stopping.pop(record.key, None)
+        self.reclaimable.pop(record.key, None)
         if self.live.pop(record.key, None) is not None:
             self._hold(record, -1.0)
 

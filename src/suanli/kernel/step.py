@@ -1,6 +1,5 @@
 """`step`: admit, order, allocate, place, rearrange, explain. Pure, total, bounded by work."""
 
-from collections.abc import Iterator
 from functools import cached_property
 
 import msgspec
@@ -17,6 +16,7 @@ from suanli.kernel.patience import SET_ASIDE_AFTER_S, Patience
 from suanli.kernel.preempt import PRIORITY_MAX, Room, Victims, make_room
 from suanli.kernel.rearrange import Outlook, clear_out, rearrange
 from suanli.kernel.state import State, by_seq
+from suanli.kernel.turns import Turns
 from suanli.policies.parts import Policy
 from suanli.policies.table import Indices, NodeTable
 
@@ -40,21 +40,12 @@ def step(
     """
     cycle = _Cycle(state, policy, memory, now_s)
     eligible = cycle.admit()
-    ordered = cycle.order(eligible)
-    for record in cycle.turns(ordered):
+    cycle.order(eligible)
+    for record in cycle.turns.after(frozenset(cycle.reservations)):
         wants = cycle.allocate(record)
         cycle.place(record, wants)
-    cycle.rearrange(ordered)
+    cycle.rearrange()
     return cycle.explain() if explained else cycle.decision(), cycle.memory()
-
-
-class _Ordered(msgspec.Struct, frozen=True):
-    """The eligible, in order. `kinds` as in `Line`; `patient` has not waited long enough for nodes to be set aside."""
-
-    records: list[Record]
-    kinds: list[int]
-    priorities: list[float]
-    patient: list[bool]
 
 
 class _Cycle:
@@ -75,8 +66,8 @@ class _Cycle:
         self.reservations: dict[str, Reservation] = {}
         self.walk = Walk()
         self._full: set[Wants] = set()
-        self._hopeless: dict[int, float] = {}
         self._tries = 0
+        self.turns: Turns
         self._keep_reservations(memory)
 
     @cached_property
@@ -103,31 +94,14 @@ class _Cycle:
                 may[line.row(record.key)] = False
         return np.flatnonzero(may)
 
-    def order(self, eligible: Indices) -> _Ordered:
-        """By the policy, ties by submission."""
-        line = self.state.line
-        queue = self.state.queue(eligible, self.now_s)
+    def order(self, eligible: Indices) -> None:
+        """By the policy, ties by submission; but reserved first, for room is being made for them."""
+        line, queue = self.state.line, self.state.queue(eligible, self.now_s)
         ranks = np.lexsort((queue.seq, self.policy.order(queue)))
-        return _Ordered(
-            [line.records[row] for row in eligible[ranks].tolist()],
-            line.kinds(eligible)[ranks].tolist(),
-            queue.priority[ranks].tolist(),
-            (queue.waited_s[ranks] < SET_ASIDE_AFTER_S).tolist(),
-        )
-
-    def turns(self, ordered: _Ordered) -> Iterator[Record]:
-        """Reserved first (room is being made for them), then the others, less those of a kind known to be hopeless."""
-        first = frozenset(self.reservations)
-        yield from [record for record in ordered.records if record.key in first] if first else ()
-        hopeless, walk, patience = self._hopeless, self.walk, self.patience
-        for record, kind, priority, is_patient in zip(
-            ordered.records, ordered.kinds, ordered.priorities, ordered.patient, strict=True
-        ):
-            if priority <= hopeless.get(kind, -1.0) and (is_patient or not patience.is_open):
-                if record.key not in first:
-                    walk.passed.append((record.key, kind))
-            elif record.key not in first:
-                yield record
+        rows = eligible[ranks]
+        due = queue.waited_s[ranks] >= SET_ASIDE_AFTER_S
+        kinds = line.kinds(rows, self.quota.teams)
+        self.turns = Turns(line, rows, kinds, queue.priority[ranks], due)
 
     def allocate(self, record: Record) -> Wants:
         """What to ask for: the alternatives of its demand and the numbers of nodes, as far as its quota goes."""
@@ -138,7 +112,7 @@ class _Cycle:
         if max(wants.caps) < wants.fewest:
             why = self.quota.refusal(record, wants)
             self._refuse(record, why)
-            self._give_up(record, why, np.inf)
+            self._close(why, np.inf)
             return
         placements = self._room_for(record, wants)
         if placements is not None:
@@ -149,18 +123,19 @@ class _Cycle:
         else:
             self._full.add(wants)
             blocked = self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
-            self._give_up(record, blocked, record.workload.priority)
             if self.patience.is_due(record):
                 self._take(self.patience.keep_for(record, wants, self.table, self.later))
+            searched = self._tries < PREEMPTION_TRIES_MAX
+            self._close(blocked, record.workload.priority if searched else np.inf)
 
-    def rearrange(self, ordered: _Ordered) -> None:
+    def rearrange(self) -> None:
         """Move work off hot nodes; grow and shrink the fleet."""
         kept = [reservation.placements for reservation in self.reservations.values()]
         outlook = Outlook(
             table=self.table,
             unreserved=self._unreserved(),
             spoken_for={p.node for places in [*self.walk.placed.values(), *kept] for p in places},
-            blocked=self._blocked(ordered),
+            blocked=self._blocked(),
         )
         rearrange(self.state, outlook, self.changes, self.now_s, self.policy)
 
@@ -177,6 +152,7 @@ class _Cycle:
             preemption_helps=lambda wants: self.victims.could_make_room(self.later, wants, PRIORITY_MAX),
             now_s=self.now_s,
         )
+        self.walk.passed = [(record.key, kind) for record, kind in self.turns.passed()]
         reasons, waiting = explainer.explain(self.walk)
         return msgspec.structs.replace(self.decision(), reasons=reasons, waiting=waiting)
 
@@ -216,23 +192,19 @@ class _Cycle:
             self._take(reservation.placements)
         return elsewhere
 
-    def _blocked(self, ordered: _Ordered) -> list[tuple[Record, Wants]]:
+    def _blocked(self) -> list[tuple[Record, Wants]]:
         """What found no room: where the fleet may grow all of it in order, for it is counted, else one of each kind."""
-        first = [(blocked.record, blocked.wants) for blocked in self.walk.blocked.values()]
-        if self.state.fleet.scaling is None or not self.walk.passed:
-            return first
-        wants = {blocked.record.key: blocked.wants for blocked in self.walk.blocked.values()}
-        for key, kind in self.walk.passed:
-            like = self.walk.of_kind[kind]
-            if isinstance(like, Blocked):
-                wants[key] = like.wants
-        return [(record, wants[record.key]) for record in ordered.records if record.key in wants]
+        blocked = self.walk.blocked
+        if self.state.fleet.scaling is None:
+            return [(first.record, first.wants) for first in blocked.values()]
+        alike = {**blocked, **{r.key: self.walk.of_kind[kind] for r, kind in self.turns.passed()}}
+        all_of_them = ((record, alike.get(record.key)) for record, _ in self.turns.in_order())
+        return [(record, what.wants) for record, what in all_of_them if isinstance(what, Blocked)]
 
-    def _give_up(self, record: Record, why: Blocked | Reason, priority: float) -> None:
-        """Nothing of its kind and of no higher priority need be looked at again in this step."""
-        kind = self.state.line.kind(record.key)
+    def _close(self, why: Blocked | Reason, priority: float) -> None:
+        """Nothing of this kind and of no higher priority need be looked at again in this step."""
+        kind = self.turns.close(priority, spares_due=self.patience.is_open)
         self.walk.of_kind[kind] = why
-        self._hopeless[kind] = priority if self._tries < PREEMPTION_TRIES_MAX else np.inf
 
     def _refuse(self, record: Record, why: Reason) -> None:
         self.walk.decided[record.key] = why
