@@ -117,7 +117,7 @@ class Line:
         return twin
 
     def column(self, name: str, rows: Indices) -> Floats:
-        """One of `_COLUMNS`: seq, priority, since_s (it waits since then), waited_s (before that), saved_s (of its work),
+        """One of `_COLUMNS`: seq, priority, since_s (waits since), waited_s (before that), saved_s (of its work),
         devices (of the whole gang), attained_s (device seconds, core seconds without any), deadline_s (inf: none)."""
         return cast(Floats, self._values[_AT[name]][rows])
 
