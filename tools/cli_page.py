@@ -54,8 +54,15 @@ def render() -> str:
     common = [p for p in shelf["ps"].params if p.name in common_names()]
     sections = [INTRODUCTION, "## Options of every command\n", *_options(common)]
     for heading, names in COMMANDS.items():
-        sections += [f"\n## {heading}", *(line for name in names for line in _section(name, shelf[name]))]
+        sections += [f"\n## {heading}", *(line for name in names for line in _sections(name, shelf[name]))]
     return "\n".join(sections) + "\n"
+
+
+def _sections(name: str, command: Any) -> Iterator[str]:
+    """The section of a command, or of a group and of each of its own."""
+    yield from _section(name, command)
+    for inner, part in getattr(command, "commands", {}).items():
+        yield from _section(f"{name} {inner}", part)
 
 
 def _section(name: str, command: Any) -> Iterator[str]:

@@ -40,6 +40,9 @@ COMMANDS = {
         "uncordon": ("acting", "Use a node again."),
         "policy": ("acting", "Show the policy that decides, or choose another."),
     },
+    "Try out": {
+        "trace": ("traces", "Read published traces into our CSV, or make one."),
+    },
     "About": {
         "policies": ("about", "List the parts that a policy is made of."),
         "schema": ("about", "Print the JSON Schema of all that can be declared."),
@@ -67,6 +70,8 @@ class Shelf(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         function = getattr(importlib.import_module(f"suanli.cli.{self._modules[name]}"), name)
+        if isinstance(function, typer.Typer):
+            return get_command(function)
         alone = typer.Typer(**SETTINGS)
         alone.command(name)(function)
         return get_command(alone)
