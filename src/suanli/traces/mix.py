@@ -3,7 +3,8 @@
 Sizes and durations: Philly (Jeon et al., USENIX ATC'19), our fit of its 82,247 jobs: durations are log-normal with a
 median of 1,144 s and a sigma of 2.16, so that few long ones make up most of the work; larger jobs run longer. Shares of
 accelerators, and work without any: openb (Weng et al., USENIX ATC'23). Deadlines after 1.1 to 5 durations: Chronus (Gao
-et al., SoCC'21). Speed-ups between K80 and V100 from 2 to 10: Gavel (Narayanan et al., OSDI'20).
+et al., SoCC'21). Speed-ups between K80 and V100 from 2 to 7: Gavel (Narayanan et al., OSDI'20) measured
+2 to 10.
 """
 
 import math
@@ -146,14 +147,21 @@ def _fitting(nodes: Sequence[Node], per_node: float) -> list[Node]:
 
 def _speeds(counts: dict[str, int], power: float) -> dict[str, float]:
     """Seconds of work a second by model, 1 on average over so many; none where the catalogue lacks a peak speed."""
-    peaks = {model: _peak_flops(model) for model in counts}
-    if not all(peaks.values()):
+    speeds = {model: _peak_flops(model) ** power for model in counts}
+    if not all(speeds.values()):
         return {}
-    middling = np.average([math.log(peak) for peak in peaks.values()], weights=list(counts.values()))
-    speeds = {model: round(math.exp(power * (math.log(peak) - middling)), 4) for model, peak in peaks.items()}
-    return dict(sorted(speeds.items(), key=lambda item: -item[1]))
+    mean = sum(speeds[model] * count for model, count in counts.items()) / sum(counts.values())
+    return {
+        model: round(speed / mean, 4) for model, speed in sorted(speeds.items(), key=lambda item: -item[1])
+    }
 
 
 def _peak_flops(model: str) -> float:
+    """Between the peaks in half and in single precision, as training mixes them; 0 where neither is known."""
     known = load().lookup(model)
-    return (known.flops.get("fp16") or known.flops.get("fp32") or 0.0) if known else 0.0
+    peaks = (
+        [known.flops[precision] for precision in ("fp16", "fp32") if precision in known.flops]
+        if known
+        else []
+    )
+    return math.prod(peaks) ** (1 / len(peaks)) if peaks else 0.0
