@@ -1,7 +1,8 @@
 """`PlacementProblem`: a one-shot question of who runs where, and when, with its objective as numbers.
 
-Gangs go onto classes of identical nodes. A gang of n takes n distinct nodes of one class for the whole of its duration,
-at the same time; nodes are shared as far as their capacity goes. It runs once, without interruption, and moves no more.
+Gangs go onto classes of identical nodes. A gang of n takes n distinct nodes of one class for the whole of its
+duration, at the same time; nodes are shared as far as their capacity goes. It runs once, without interruption, and
+moves no more.
 
 The score is what every solver minimises:
 
@@ -18,8 +19,8 @@ import msgspec
 
 
 class NodeClass(msgspec.Struct, frozen=True, kw_only=True):
-    """`count` identical nodes. `capacity` in the order of the problem's resources; `opening_usd` is paid once for each
-    node on which anything runs."""
+    """`count` identical nodes. `capacity` in the order of the problem's resources; `opening_usd` is paid once for
+    each node on which anything runs."""
 
     name: str
     count: int
@@ -31,8 +32,8 @@ class NodeClass(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """A class on which a gang can run: what it takes on each of its nodes, how long it takes, and what all of it costs
-    and is worth there."""
+    """A class on which a gang can run: what it takes on each of its nodes, how long it takes, and what all of it
+    costs and is worth there."""
 
     node_class: int
     demand: tuple[float, ...]
