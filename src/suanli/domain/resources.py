@@ -11,13 +11,17 @@ class AcceleratorDemand(msgspec.Struct, frozen=True):
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """What a workload asks for on each of its nodes. `accelerators` are alternatives: any one of them will do."""
+    """What a workload asks for on each of its nodes. `accelerators` are alternatives: any one of them will do.
+
+    The first is the most wanted, unless it is `indifferent` to which it gets.
+    """
 
     cpus: float = 1.0
     memory_bytes: int = 0
     disk_bytes: int = 0
     network_bps: float = 0.0
     accelerators: tuple[AcceleratorDemand, ...] = ()
+    indifferent: bool = False
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,17 +7,27 @@ import numpy as np
 
 from suanli.domain.record import Placement, Record
 from suanli.domain.resources import AcceleratorDemand, Demand
-from suanli.policies.parts import Policy
-from suanli.policies.table import Ask, Indices, NodeTable, amounts_of
+from suanli.domain.workload import Dataset
+from suanli.policies.mix import Mix
+from suanli.policies.parts import Ground, Policy
+from suanli.policies.place.ratings import Ratings, lowest
+from suanli.policies.place.topology import RATINGS_MAX, seconds_to_bring
+from suanli.policies.table import Ask, Bools, Floats, NodeTable, amounts_of
 
-Shape = tuple[Demand, int, tuple[int, int] | None, tuple[tuple[str, str], ...]]
+Shape = tuple[Demand, int, tuple[int, int] | None, tuple[tuple[str, str], ...], tuple[Dataset, ...]]
+
+BARE = Ground()
+
+MEMO_NODES_MAX = 2**22
+"""Ratings kept for one table, of all shapes: beyond, the oldest shape is rated anew when it comes again."""
 
 
 class Wants(msgspec.Struct, frozen=True, eq=False):
     """What one shape of workload asks: alternatives of one node's share, and numbers of nodes, best first.
 
     `caps` is the most nodes for each alternative, where a quota allows fewer than the sizes ask for. One shape under
-    the same caps is one value within a step, so it serves as a key.
+    the same caps is one value within a step, so it serves as a key. `indifferent`: the placement may choose among the
+    alternatives; else the first that has room is taken. `data` is what it reads, where that counts.
     """
 
     asks: tuple[Ask, ...]
@@ -25,6 +35,8 @@ class Wants(msgspec.Struct, frozen=True, eq=False):
     fewest: int
     most: int
     caps: tuple[int, ...]
+    indifferent: bool = False
+    data: tuple[Dataset, ...] = ()
 
     def alternatives(self) -> Iterator[tuple[Ask, int]]:
         """(ask, most nodes) of what its quota allows it at all."""
@@ -44,14 +56,17 @@ class Shapes:
     def of(self, record: Record) -> Wants:
         w = record.workload
         labels = tuple(sorted(w.node_labels.items())) if w.node_labels else ()
-        shape = (w.demand, w.nodes, w.elastic_nodes, labels)
+        data = w.data if self._policy.place.near_data else ()
+        shape = (w.demand, w.nodes, w.elastic_nodes, labels, data)
         wants = self._known.get(shape)
         if wants is None:
             alternatives: tuple[AcceleratorDemand | None, ...] = w.demand.accelerators or (None,)
             asks = tuple(self._table.ask(w.demand, a, w.node_labels) for a in alternatives)
             sizes = self._policy.allocate(record)
             fewest, most = min(sizes[0], sizes[-1]), max(sizes[0], sizes[-1])
-            wants = self._known[shape] = Wants(asks, sizes, fewest, most, (most,) * len(asks))
+            wants = self._known[shape] = Wants(
+                asks, sizes, fewest, most, (most,) * len(asks), w.demand.indifferent, data
+            )
         return wants
 
     def capped(self, wants: Wants, caps: tuple[int, ...]) -> Wants:
@@ -65,26 +80,100 @@ class Shapes:
         return known
 
 
-def find_room(table: NodeTable, wants: Wants, policy: Policy) -> tuple[Placement, ...] | None:
+def find_room(
+    table: NodeTable, wants: Wants, policy: Policy, ground: Ground = BARE
+) -> tuple[Placement, ...] | None:
     """Placements for the whole gang on distinct nodes, or None: more nodes before another accelerator.
 
-    O(alternatives · N).
+    O(alternatives · N) for a shape that is new to the table, then O(N) and what the policy's rule costs on nodes that
+    have changed since.
     """
-    best: tuple[int, Ask, Indices] | None = None
-    for ask, cap in wants.alternatives():
-        if not table.may_fit(ask):
-            continue
-        candidates = np.flatnonzero(table.fitting(ask))
-        rank = _first_within(wants, min(len(candidates), cap))
-        if rank is not None and (best is None or rank < best[0]):
-            best = rank, ask, candidates
-        if rank == 0:
-            break
-    if best is None:
+    candidates = table.memo.get(wants)
+    if candidates is None or not candidates.are_for(table, policy, ground):
+        while len(table.memo) * len(table.nodes) >= MEMO_NODES_MAX:
+            del table.memo[next(iter(table.memo))]
+        candidates = table.memo[wants] = Candidates(table, wants, policy, ground)
+    return candidates.find()
+
+
+def room_among(table: NodeTable, ask: Ask, nodes: Bools, policy: Policy) -> Placement | None:
+    """Room on the best of these nodes, bool[N]. O(N)."""
+    handicap = np.where(nodes & table.usable & table.labelled(ask.labels), 0.0, np.inf)
+    ratings = Ratings(table, policy.place.rule, [ask], handicap, _mix_rows(table, None))
+    i = ratings.best()
+    return ratings.placement(i) if i >= 0 else None
+
+
+class Candidates:
+    """The nodes of one table for one shape, rated alternative by alternative."""
+
+    def __init__(self, table: NodeTable, wants: Wants, policy: Policy, ground: Ground) -> None:
+        self._table, self._usable, self._policy, self._ground = table, table.usable, policy, ground
+        self._place = policy.place
+        self._sizes, self._fewest, self._is_one = wants.sizes, wants.fewest, wants.most == 1
+        allowed = list(wants.alternatives())
+        together = wants.indifferent and self._is_one and len(allowed) > 1
+        self._groups = (
+            [([ask for ask, _ in allowed], 1)] if together else [([ask], cap) for ask, cap in allowed]
+        )
+        self._rated: list[Ratings] = []
+        open_to_it = table.usable & table.labelled(wants.asks[0].labels)
+        self._handicap: Floats = np.where(open_to_it, 0.0, np.inf)
+        if wants.data:
+            self._handicap += RATINGS_MAX * seconds_to_bring(table, wants.data, ground.links)
+
+    def are_for(self, table: NodeTable, policy: Policy, ground: Ground) -> bool:
+        return self._usable is table.usable and self._policy is policy and self._ground is ground
+
+    def find(self) -> tuple[Placement, ...] | None:
+        """The whole gang, or None."""
+        if not self._is_one or self._place.at_random:
+            return self._find_gang()
+        for g in range(len(self._groups)):
+            ratings = self._ratings(g)
+            i = ratings.best()
+            if i >= 0:
+                return (ratings.placement(i),)
         return None
-    rank, ask, candidates = best
-    chosen = policy.place(table, ask, candidates, wants.sizes[rank])
-    return tuple(table.placement(int(i), ask) for i in chosen)
+
+    def _find_gang(self) -> tuple[Placement, ...] | None:
+        """More nodes go before a more wanted alternative."""
+        best: tuple[int, int] | None = None
+        for g, (_, cap) in enumerate(self._groups):
+            room = int(np.isfinite(self._ratings(g).values()).sum())
+            rank = _first_within(self._sizes, self._fewest, min(room, cap))
+            if rank is not None and (best is None or rank < best[0]):
+                best = rank, g
+            if rank == 0:
+                break
+        if best is None:
+            return None
+        ratings, nodes = self._ratings(best[1]), self._sizes[best[0]]
+        rng = self._ground.rng
+        if self._place.at_random and rng is not None:
+            return _at_random(ratings, nodes, rng)
+        choose = self._place.gang
+        values = ratings.values()
+        chosen = choose(self._table, values, nodes) if choose and nodes > 1 else lowest(values, nodes)
+        return tuple(ratings.placement(i) for i in chosen.tolist())
+
+    def _ratings(self, g: int) -> Ratings:
+        while len(self._rated) <= g:
+            asks, _ = self._groups[len(self._rated)]
+            expected = self._policy.mix or self._ground.mix
+            mix = _mix_rows(self._table, expected if self._place.knows_mix else None)
+            self._rated.append(Ratings(self._table, self._place.rule, asks, self._handicap, mix))
+        return self._rated[g]
+
+
+def _mix_rows(table: NodeTable, mix: Mix | None) -> Floats:
+    return mix.rows(table.models) if mix else np.zeros((0, 4 + len(table.models)))
+
+
+def _at_random(ratings: Ratings, nodes: int, rng: np.random.Generator) -> tuple[Placement, ...]:
+    """Any distinct nodes with room, and of a share any device with room."""
+    chosen = rng.choice(np.flatnonzero(np.isfinite(ratings.values())), nodes, replace=False).tolist()
+    return tuple(ratings.placement(i, rng) for i in chosen)
 
 
 def are_met(table: NodeTable, wants: Wants, placements: Sequence[Placement]) -> bool:
@@ -101,8 +190,8 @@ def _is_met(table: NodeTable, ask: Ask, placement: Placement) -> bool:
     return amounts_of(share) == ask.amounts and bool(table.able(ask)[i])
 
 
-def _first_within(wants: Wants, room: int) -> int | None:
+def _first_within(sizes: Sequence[int], fewest: int, room: int) -> int | None:
     """Position of the first size that is no more than `room`."""
-    if room < wants.fewest:
+    if room < fewest:
         return None
-    return next((i for i, size in enumerate(wants.sizes) if size <= room), None)
+    return next((i for i, size in enumerate(sizes) if size <= room), None)

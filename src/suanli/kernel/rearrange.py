@@ -7,7 +7,7 @@ from suanli.domain.decision import Action, AddNodes, Memory, RemoveNode, Reserva
 from suanli.domain.fleet import NodeScaling
 from suanli.domain.record import Placement, Record, Status
 from suanli.domain.workload import EndCause
-from suanli.kernel.asks import Wants
+from suanli.kernel.asks import Wants, room_among
 from suanli.kernel.preempt import lost_work
 from suanli.kernel.state import State, by_seq
 from suanli.policies.balance import (
@@ -160,10 +160,7 @@ def _cool_room(state: State, outlook: Outlook, record: Record, policy: Policy) -
     labels = tuple(sorted(record.workload.node_labels.items()))
     ask = Ask(amounts_of(share), model, share.accelerator_count, share.accelerator, labels)
     cool = np.array([_is_cool(state, name) for name in table.names], dtype=np.bool_)
-    candidates = np.flatnonzero(table.fitting(ask) & cool)
-    if not len(candidates):
-        return None
-    return table.placement(int(policy.place(table, ask, candidates, 1)[0]), ask)
+    return room_among(table, ask, cool, policy)
 
 
 def _is_cool(state: State, node: str) -> bool:

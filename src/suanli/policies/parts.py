@@ -6,8 +6,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from suanli.domain.fleet import Link
 from suanli.domain.record import Record
-from suanli.policies.table import Ask, Floats, Indices, NodeTable
+from suanli.policies.mix import Mix
+from suanli.policies.table import Floats, Indices, NodeTable
 
 
 class Queue(msgspec.Struct, frozen=True, eq=False):
@@ -32,14 +34,40 @@ Order = Callable[[Queue], Floats]
 Allocate = Callable[[Record], Sequence[int]]
 """Numbers of nodes to try for a workload, the most wanted first, rising or falling. The least is needed at all."""
 
-Place = Callable[[NodeTable, Ask, Indices, int], Indices]
-"""From candidate nodes (all have room, at least `nodes` of them, in table order) the `nodes` to take."""
+Gang = Callable[[NodeTable, Floats, int], Indices]
+"""From the ratings of all nodes (float[N], inf: no room; at least so many have some) the nodes that a gang takes."""
+
+
+class Ground(msgspec.Struct, frozen=True, eq=False):
+    """What a placement may look at beside the table: what is expected to come, links, and chance."""
+
+    mix: Mix | None = None
+    links: tuple[Link, ...] = ()
+    rng: np.random.Generator | None = None
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Rates nodes and devices by a `rule` of `place.rating`; the lowest are taken, ties go to the first.
+
+    `gang` is how several are chosen, where it is not just the lowest. The rest says what of the `Ground` is used.
+    """
+
+    summary: str
+    rule: int
+    gang: Gang | None = None
+    at_random: bool = False
+    near_data: bool = False
+    knows_mix: bool = False
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """One order, one allocation, one placement; `name` is `order+allocate+place`."""
+    """One order, one allocation, one placement; `name` is `order+allocate+place`.
+
+    `mix` is what is expected to come, for placements that ask; None: as what has come so far.
+    """
 
     name: str
     order: Order
     allocate: Allocate
     place: Place
+    mix: Mix | None = None

@@ -10,11 +10,24 @@ from suanli.policies.order.fifo import fifo
 from suanli.policies.order.priority import priority
 from suanli.policies.order.shortest import sjf, srtf
 from suanli.policies.parts import Allocate, Order, Place, Policy
-from suanli.policies.place.fit import best_fit, first_fit, spread
+from suanli.policies.place.fit import BEST_FIT, FIRST_FIT, RANDOM, SPREAD
+from suanli.policies.place.fragments import CLUSTERING, DOT_PRODUCT, FGD, PACKING
+from suanli.policies.place.topology import DATA_LOCAL, TOPOLOGY
 
 ORDERS: dict[str, Order] = {"fifo": fifo, "priority": priority, "sjf": sjf, "srtf": srtf}
 ALLOCATIONS: dict[str, Allocate] = {"as-requested": as_requested}
-PLACEMENTS: dict[str, Place] = {"first-fit": first_fit, "best-fit": best_fit, "spread": spread}
+PLACEMENTS: dict[str, Place] = {
+    "random": RANDOM,
+    "first-fit": FIRST_FIT,
+    "best-fit": BEST_FIT,
+    "spread": SPREAD,
+    "dot-product": DOT_PRODUCT,
+    "packing": PACKING,
+    "clustering": CLUSTERING,
+    "fgd": FGD,
+    "topology": TOPOLOGY,
+    "data-local": DATA_LOCAL,
+}
 
 DEFAULT_PARTS = ("priority", "as-requested", "best-fit")
 
@@ -48,12 +61,13 @@ def parse(name: str) -> Policy:
 
 def parts() -> tuple[Part, ...]:
     """All parts with the first sentence of what they say of themselves."""
-    kinds = (("order", ORDERS), ("allocate", ALLOCATIONS), ("place", PLACEMENTS))
-    return tuple(
+    kinds = (("order", ORDERS), ("allocate", ALLOCATIONS))
+    functions = tuple(
         Part(kind, name, (function.__doc__ or "").strip().splitlines()[0])
         for kind, table in kinds
         for name, function in table.items()
     )
+    return functions + tuple(Part("place", name, place.summary) for name, place in PLACEMENTS.items())
 
 
 def _unknown(part: str) -> UsageError:

@@ -5,6 +5,7 @@ of nodes with the same capacity.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,6 +17,10 @@ from suanli.domain.resources import AcceleratorDemand, Demand, Share
 
 RESOURCES = ("cpus", "memory_bytes", "disk_bytes", "network_bps")
 TOLERANCE = 1e-6
+
+LOG_PER_NODE = 16
+LOG_MIN = 4096
+"""Room for nodes touched: the log, and all that hangs on it, begins anew when it is full."""
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -39,10 +44,13 @@ class Ask(msgspec.Struct, frozen=True, eq=False):
 
 
 class NodeTable:
-    """Mutable inside; `copy` is O(N·(R+D+M)), `take` and `give` O(D+M) for each placement.
+    """Mutable inside; `copy` is O(N·(R+D+M)), `take` and `give` O(D) for each placement.
 
     float[N, R] `capacity` and `free`; int[N, D] `device_model`, float[N, D] `device_free`; int[N, M] `devices` (all)
-    and `whole_free`, float[N, M] `largest_share`; float[N] `device_left`, the sum of `device_free`.
+    and `whole_free`, float[N, M] `largest_share`; float[N] `device_left`, the sum of `device_free`; int[N, D+1] `held`,
+    how many placements have k whole devices, in column 0 a share of one. `touched` are nodes in the order in which
+    they changed, after all nodes once: who has read so far needs to look at no others again. `memo` is for what is
+    worked out about the table as it is; a copy starts without.
     """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
@@ -66,6 +74,10 @@ class NodeTable:
         for i, node in enumerate(nodes):
             self.device_model[i, : len(node.accelerators)] = [self._model_index[m] for m in node.accelerators]
         self.usable = np.ones(len(nodes), dtype=np.bool_)
+        self._models_on = [
+            row[: int(n)].tolist() for row, n in zip(self.device_model, self.device_count, strict=True)
+        ]
+        self.held = np.zeros((len(nodes), widest + 1), dtype=np.int32)
         self.set_devices((self.device_model >= 0).astype(np.float64))
         self.devices = self.whole_free.copy(order="K")
         self.kinds = [r for r in range(len(RESOURCES)) if self.capacity[:, r].any()]
@@ -83,9 +95,28 @@ class NodeTable:
         """The same nodes with free quantities of its own."""
         twin = object.__new__(NodeTable)
         twin.__dict__.update(self.__dict__)
-        for name in ("free", "device_free", "device_left", "whole_free", "largest_share", "usable"):
+        for name in ("free", "device_free", "device_left", "whole_free", "largest_share", "held", "usable"):
             setattr(twin, name, getattr(self, name).copy(order="K"))
+        twin._forget()
         return twin
+
+    @property
+    def touched(self) -> NDArray[np.int64]:
+        return self._log[: self._logged]
+
+    def _touch(self, i: int) -> None:
+        if self._logged == len(self._log):
+            self._forget()
+        self._log[self._logged] = i
+        self._logged += 1
+
+    def _forget(self) -> None:
+        """What was worked out is gone, so that nobody needs the old part of the log."""
+        self.memo: dict[Any, Any] = {}
+        nodes = len(self.nodes)
+        self._log = np.empty(nodes * LOG_PER_NODE + LOG_MIN, dtype=np.int64)
+        self._log[:nodes] = np.arange(nodes)
+        self._logged = nodes
 
     def set_devices(self, device_free: Floats) -> None:
         """Replace what is free of every device, float[N, D], and count again."""
@@ -99,6 +130,7 @@ class NodeTable:
             self.whole_free[:, m] = (mine >= 1.0 - TOLERANCE).sum(axis=1)
             self.largest_share[:, m] = mine.max(axis=1, initial=0.0)
         self._most = None
+        self._forget()
 
     def ask(self, demand: Demand, accelerator: AcceleratorDemand | None, labels: dict[str, str]) -> Ask:
         amounts = amounts_of(demand)
@@ -167,30 +199,23 @@ class NodeTable:
 
     def placement(self, i: int, ask: Ask) -> Placement:
         """Room for `ask` on node `i`, with devices named: whole ones in index order, a share where least is left."""
-        devices: tuple[int, ...] = ()
-        share = 1.0
-        if ask.model >= 0:
-            free = np.where(self.device_model[i] == ask.model, self.device_free[i], 0.0)
-            if ask.count < 1:
-                share = ask.count
-                # rounded, so that what was added up in another order is still a tie
-                left = np.where(free >= share - TOLERANCE, np.round(free, 9), np.inf)
-                devices = (int(np.argmin(left)),)
-            else:
-                devices = tuple(np.flatnonzero(free >= 1.0 - TOLERANCE)[: int(ask.count)].tolist())
-        cpus, memory, disk, network = ask.amounts
-        return Placement(
-            self.names[i],
-            Share(
-                cpus=cpus,
-                memory_bytes=int(memory),
-                disk_bytes=int(disk),
-                network_bps=network,
-                accelerator=ask.accelerator,
-                devices=devices,
-                device_share=share,
-            ),
-        )
+        return Placement(self.names[i], share_of(ask, self.devices_for(i, ask)))
+
+    def devices_for(self, i: int, ask: Ask) -> tuple[int, ...]:
+        """Devices of node `i` that have room for `ask`. O(D)."""
+        if ask.model < 0:
+            return ()
+        free = [
+            (left, d)
+            for d, (left, model) in enumerate(
+                zip(self.device_free[i].tolist(), self._models_on[i], strict=False)
+            )
+            if model == ask.model
+        ]
+        if ask.count < 1:
+            # rounded, so that what was added up in another order is still a tie
+            return (min((round(left, 9), d) for left, d in free if left >= ask.count - TOLERANCE)[1],)
+        return tuple([d for left, d in free if left >= 1.0 - TOLERANCE][: int(ask.count)])
 
     def can_take(self, placements: Iterable[Placement]) -> bool:
         """Whether exactly these placements, devices and all, are free now on usable nodes."""
@@ -218,24 +243,49 @@ class NodeTable:
         self._move(placements, 1.0)
 
     def _move(self, placements: Iterable[Placement], sign: float) -> None:
+        free = self.free
         for placement in placements:
             i = self.index.get(placement.node)
             if i is None:
                 continue
+            share = placement.share
+            for r, amount in enumerate(amounts_of(share)):
+                if amount:
+                    free[i, r] += sign * amount
+            if share.devices:
+                self._move_devices(i, share, sign)
             self._most = None
-            self.free[i] += sign * np.array(amounts_of(placement.share))
-            devices = [d for d in placement.share.devices if d < self.device_count[i]]
-            if devices:
-                self.device_free[i, devices] += sign * placement.share.device_share
-                self._recount(i)
+            self._touch(i)
 
-    def _recount(self, i: int) -> None:
-        count = self.device_count[i]
-        free, model = self.device_free[i, :count], self.device_model[i, :count]
-        self.device_left[i] = free.sum()
-        self.whole_free[i] = np.bincount(model[free >= 1.0 - TOLERANCE], minlength=len(self.models))
-        self.largest_share[i] = 0.0
-        np.maximum.at(self.largest_share[i], model, free)
+    def _move_devices(self, i: int, share: Share, sign: float) -> None:
+        """O(D), in plain numbers: a row is too short for arrays to pay."""
+        models = self._models_on[i]
+        row = self.device_free[i].tolist()
+        for d in share.devices:
+            if d < len(models):
+                row[d] += sign * share.device_share
+                self.device_free[i, d] = row[d]
+        count = 0 if share.device_share < 1 else min(len(share.devices), len(models))
+        self.held[i, count] -= int(sign)
+        self.device_left[i] = sum(row)
+        for m in {models[d] for d in share.devices if d < len(models)}:
+            mine = [left for left, model in zip(row, models, strict=False) if model == m]
+            self.whole_free[i, m] = len([left for left in mine if left >= 1.0 - TOLERANCE])
+            self.largest_share[i, m] = max(0.0, *mine)
+
+
+def share_of(ask: Ask, devices: tuple[int, ...]) -> Share:
+    """What `ask` holds on one node, with its devices named."""
+    cpus, memory_bytes, disk_bytes, network_bps = ask.amounts
+    return Share(
+        cpus=cpus,
+        memory_bytes=int(memory_bytes),
+        disk_bytes=int(disk_bytes),
+        network_bps=network_bps,
+        accelerator=ask.accelerator if devices else "",
+        devices=devices,
+        device_share=min(ask.count, 1.0) if devices else 1.0,
+    )
 
 
 def amounts_of(what: Demand | Share) -> Amounts:

@@ -40,6 +40,7 @@ def read_openb(path: Path, findings: Findings, context: Context) -> Table:
                 work=math.inf,
                 kind=Kind.JOB,
                 accelerators=models if count else (),
+                indifferent=True,
                 accelerators_per_node=count,
                 cpus=cpus[row] / 1000,
                 memory_bytes=int(memory[row]) * MIB,

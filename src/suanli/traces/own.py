@@ -96,6 +96,7 @@ COLUMNS: dict[str, tuple[Callable[[Sheet, str], list[Any]], Callable[[Row], obje
         lambda row: row.elastic_nodes[1] if row.elastic_nodes else "",
     ),
     "accelerators": (_words(""), lambda row: "|".join(row.accelerators)),
+    "indifferent": (_choice(_YES_NO, "no"), lambda row: "yes" if row.indifferent else "no"),
     "accelerators_per_node": (_numbers(above=0, default=math.nan), _count),
     "cpus": (_numbers(least=0, default=0), lambda row: _plain(row.cpus)),
     "memory_bytes": (_whole(0), lambda row: row.memory_bytes),
@@ -134,6 +135,7 @@ def _row(cells: dict[str, Any], sheet: Sheet, row: int, context: Context) -> Row
         accelerators=(ANY,)
         if names == [ANY]
         else models_in(sheet, row, "accelerators", names, context.models),
+        indifferent=cells["indifferent"],
         accelerators_per_node=_per_node(cells["accelerators_per_node"], bool(names), sheet, row),
         cpus=cells["cpus"],
         memory_bytes=int(cells["memory_bytes"]),

@@ -37,6 +37,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int = 1
     elastic_nodes: tuple[int, int] | None = None
     accelerators: tuple[str, ...] = ()
+    indifferent: bool = False
     accelerators_per_node: float = 0.0
     cpus: float = 0.0
     memory_bytes: int = 0
@@ -73,10 +74,14 @@ def trace_of(table: Table, fleet: Fleet) -> Trace:
     there = models_of(fleet)
 
     @functools.cache
-    def demand(cpus: float, memory_bytes: int, models: tuple[str, ...], count: float) -> Demand:
+    def demand(
+        cpus: float, memory_bytes: int, models: tuple[str, ...], count: float, indifferent: bool
+    ) -> Demand:
         chosen = there if models == (ANY,) else models
         accelerators = tuple(AcceleratorDemand(model, count) for model in chosen)
-        return Demand(cpus=cpus, memory_bytes=memory_bytes, accelerators=accelerators)
+        return Demand(
+            cpus=cpus, memory_bytes=memory_bytes, accelerators=accelerators, indifferent=indifferent
+        )
 
     return Trace(
         name=table.name,
@@ -85,7 +90,14 @@ def trace_of(table: Table, fleet: Fleet) -> Trace:
                 at_s=row.at_s,
                 work=row.work,
                 workload=_workload(
-                    row, demand(row.cpus, row.memory_bytes, row.accelerators, row.accelerators_per_node)
+                    row,
+                    demand(
+                        row.cpus,
+                        row.memory_bytes,
+                        row.accelerators,
+                        row.accelerators_per_node,
+                        row.indifferent,
+                    ),
                 ),
             )
             for row in table.rows

@@ -1,19 +1,17 @@
 """On which nodes, against tables solved by hand."""
 
-import numpy as np
 import pytest
 from tests.building import decide, fleet, node, nodes, placed, running, state_of, waiting, workload
 
-from suanli.policies.parts import Place
-from suanli.policies.place.fit import best_fit, first_fit, spread
+from suanli.kernel.asks import Shapes, find_room
+from suanli.policies.registry import parse
 from suanli.policies.table import NodeTable
 
 
-def chosen(place: Place, table: NodeTable, gpus: float, count: int = 1, cpus: float = 0.0) -> list[str]:
-    demand = workload(gpus=gpus, cpus=cpus).demand
-    ask = table.ask(demand, demand.accelerators[0] if demand.accelerators else None, {})
-    candidates = np.flatnonzero(table.fitting(ask))
-    return [table.names[i] for i in place(table, ask, candidates, count)]
+def chosen(place: str, table: NodeTable, gpus: float, count: int = 1, cpus: float = 0.0) -> list[str]:
+    policy = parse(place)
+    wants = Shapes(table, policy).of(waiting(workload(gpus=gpus, cpus=cpus, nodes=count)))
+    return [placement.node for placement in find_room(table, wants, policy) or ()]
 
 
 def table_with(**free_gpus: int) -> NodeTable:
@@ -29,43 +27,42 @@ def table_with(**free_gpus: int) -> NodeTable:
 @pytest.mark.parametrize(
     ("place", "gpus", "count", "expected"),
     [
-        (first_fit, 1, 1, ["a"]),
-        (best_fit, 1, 1, ["d"]),
-        (spread, 1, 1, ["a"]),
-        (first_fit, 4, 1, ["a"]),
-        (best_fit, 4, 1, ["c"]),  # exactly full
-        (spread, 4, 1, ["a"]),
-        (first_fit, 2, 3, ["a", "b", "c"]),
-        (best_fit, 2, 3, ["d", "c", "b"]),
-        (spread, 2, 3, ["a", "e", "b"]),
-        (best_fit, 6, 2, ["b", "a"]),
-        (best_fit, 0, 2, ["d", "c"]),  # fullest first, whatever is asked
+        ("first-fit", 1, 1, ["a"]),
+        ("best-fit", 1, 1, ["d"]),
+        ("spread", 1, 1, ["a"]),
+        ("first-fit", 4, 1, ["a"]),
+        ("best-fit", 4, 1, ["c"]),  # exactly full
+        ("spread", 4, 1, ["a"]),
+        ("first-fit", 2, 3, ["a", "b", "c"]),
+        ("best-fit", 2, 3, ["d", "c", "b"]),
+        ("spread", 2, 3, ["a", "e", "b"]),
+        ("best-fit", 6, 2, ["b", "a"]),
+        ("best-fit", 0, 2, ["d", "c"]),  # fullest first, whatever is asked
     ],
 )
-def test_the_table_solved_by_hand(place: Place, gpus: int, count: int, expected: list[str]) -> None:
+def test_the_table_solved_by_hand(place: str, gpus: int, count: int, expected: list[str]) -> None:
     assert chosen(place, table_with(a=8, b=6, c=4, d=2, e=8), gpus, count) == expected
 
 
-@pytest.mark.parametrize("place", [first_fit, best_fit, spread])
-def test_ties_go_to_the_first_in_fleet_order(place: Place) -> None:
+@pytest.mark.parametrize("place", ["first-fit", "best-fit", "spread"])
+def test_ties_go_to_the_first_in_fleet_order(place: str) -> None:
     table = NodeTable(nodes(5, gpus=2))
     assert chosen(place, table, 1, 3, cpus=1) == ["n0", "n1", "n2"]
 
 
-def test_devices_weigh_twice_as_much_as_any_other_resource() -> None:
-    """a has more CPU left and fewer devices, b the other way round by the same fraction."""
-    table = NodeTable([node(name, gpus=4, cpus=4, memory_bytes=0) for name in "ab"])
-    for name, cpus, gpus in (("a", 1.0, 2), ("b", 2.0, 1)):
-        held = running(workload(cpus=cpus, gpus=gpus), (name, tuple(range(gpus))))
-        assert held.attempt
-        table.take(held.attempt.placements)
-    assert chosen(best_fit, table, 1, cpus=1) == ["a"]
-    assert chosen(spread, table, 1, cpus=1) == ["b"]
+def test_cores_and_devices_weigh_the_same_by_what_the_largest_node_has() -> None:
+    """a has half of the largest node left and no device, b a quarter and one device of four."""
+    table = NodeTable(
+        [node("a", gpus=1, cpus=9), node("b", gpus=2, cpus=5), node("largest", gpus=4, cpus=16)]
+    )
+    assert chosen("best-fit", table, 1, cpus=1) == ["a"]
+    assert chosen("spread", table, 1, cpus=1) == ["largest"]
+    assert chosen("best-fit", table, 2, cpus=1) == ["b"]
 
 
 def test_a_resource_that_a_node_has_not_does_not_count_for_it() -> None:
     table = NodeTable([node("bare", cpus=8, memory_bytes=0), node("rich", cpus=8, disk_bytes=2**40)])
-    assert chosen(best_fit, table, 0, cpus=4) == ["bare"]
+    assert chosen("best-fit", table, 0, cpus=4) == ["bare"]
 
 
 def test_a_node_that_is_full_of_everything_but_what_is_asked_is_the_best_fit() -> None:

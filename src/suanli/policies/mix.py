@@ -1,0 +1,68 @@
+"""`Mix`: what a fleet is asked for, as shapes and how often each comes. What a placement leaves must serve it."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import numpy as np
+
+from suanli.domain.resources import Demand
+from suanli.policies.table import Floats
+
+COVERAGE = 0.95
+"""Part of all that was seen that the most frequent shapes stand for (Weng et al. 2023)."""
+
+TYPICAL_MAX = 128
+"""Shapes at most: each is looked at whenever a node is rated."""
+
+
+class Typical(msgspec.Struct, frozen=True):
+    """One shape: cores, `count` devices with `share` of each (1 for whole ones) of any of `models`, and its weight.
+
+    No models: it uses no device, or (`count` > 0) any will do.
+    """
+
+    weight: float
+    cpus: float
+    count: int
+    share: float
+    models: tuple[str, ...]
+
+
+class Mix(msgspec.Struct, frozen=True):
+    """Typical shapes, the most frequent first. Weights add up to 1."""
+
+    typical: tuple[Typical, ...]
+
+    def rows(self, models: Sequence[str]) -> Floats:
+        """float[T, 4+M]: weight, cores, number of devices, share of each, then 1 for each model that will do."""
+        rows = np.zeros((len(self.typical), 4 + len(models)))
+        for row, shape in zip(rows, self.typical, strict=True):
+            row[:4] = shape.weight, shape.cpus, shape.count, shape.share
+            row[4:] = [not shape.models or model in shape.models for model in models]
+        return rows
+
+
+def mix_of(seen: Iterable[tuple[Demand, float]], coverage: float = COVERAGE) -> Mix:
+    """The most frequent shapes until they stand for `coverage` of what was seen, weights renormalised. O(shapes).
+
+    Of a demand's alternatives the size of the first counts, with all models that are asked for at that size.
+    """
+    weights: dict[tuple[float, float, tuple[str, ...]], float] = {}
+    for demand, times in seen:
+        size = demand.accelerators[0].count if demand.accelerators else 0.0
+        models = tuple(sorted(a.model for a in demand.accelerators if a.count == size))
+        key = (demand.cpus, size, models)
+        weights[key] = weights.get(key, 0.0) + times
+    total, covered = sum(weights.values()), 0.0
+    frequent: list[tuple[tuple[float, float, tuple[str, ...]], float]] = []
+    for key, weight in sorted(weights.items(), key=lambda item: (-item[1], item[0])):
+        if covered >= coverage * total or len(frequent) == TYPICAL_MAX:
+            break
+        frequent.append((key, weight))
+        covered += weight
+    return Mix(
+        tuple(
+            Typical(weight / covered, cpus, max(int(size), int(size > 0)), min(size, 1.0), models)
+            for (cpus, size, models), weight in frequent
+        )
+    )
