@@ -1,0 +1,1 @@
+"""Accelerators shared over time: who gets which fraction of which type."""
