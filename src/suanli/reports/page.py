@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
+from suanli.reports.frame import document, section, styled, table
 from suanli.reports.quantities import duration
 from suanli.reports.timeline import RunSpan, WaitSpan
 
@@ -65,9 +65,10 @@ def write(path: Path, data: PageData) -> Path:
     if data.progress:
         caption = "As the programs report it themselves."
         figures.append(("Learning", caption, _lines(data.progress, data.progress_unit)))
-    body = "".join(_section(heading, caption, figure) for heading, caption, figure in figures)
+    body = "".join(section(heading, caption, figure) for heading, caption, figure in figures)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_document(data, body), encoding="utf-8")
+    summary = table(data.summary_head, data.summary)
+    path.write_text(document(data.title, data.facts, summary, body), encoding="utf-8")
     return path
 
 
@@ -115,7 +116,7 @@ def _timeline(figure: go.Figure, keys: Sequence[str]) -> go.Figure:
         yaxis={"categoryorder": "array", "categoryarray": names[::-1], "automargin": True},
         bargap=0.35,
     )
-    return _styled(figure)
+    return styled(figure)
 
 
 def _lines(curves: Sequence[Curve], unit: str, *, percent: bool = False) -> go.Figure:
@@ -129,17 +130,7 @@ def _lines(curves: Sequence[Curve], unit: str, *, percent: bool = False) -> go.F
         )
     axis = {"title": unit, "rangemode": "tozero", **({"tickformat": ".0%"} if percent else {})}
     figure.update_layout(height=280, yaxis=axis, xaxis={"type": "date"}, showlegend=True)
-    return _styled(figure)
-
-
-def _styled(figure: go.Figure) -> go.Figure:
-    figure.update_layout(
-        template="plotly_white",
-        margin={"l": 10, "r": 10, "t": 10, "b": 30},
-        font={"family": "system-ui, sans-serif", "size": 13},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-    )
-    return figure
+    return styled(figure)
 
 
 def _run_text(span: RunSpan) -> str:
@@ -157,32 +148,3 @@ def _instant(at_s: float) -> str:
         .replace(tzinfo=None)
         .isoformat(timespec="milliseconds")
     )
-
-
-def _section(heading: str, caption: str, figure: go.Figure) -> str:
-    chart = figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False})
-    return f"<section><h2>{heading}</h2><p>{caption}</p>{chart}</section>"
-
-
-def _document(data: PageData, body: str) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in data.summary_head)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in data.summary
-    )
-    facts = "".join(f"<li>{html.escape(fact)}</li>" for fact in data.facts)
-    title = html.escape(data.title)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style>'
-        f"<script>{get_plotlyjs()}</script></head><body><h1>{title}</h1><ul>{facts}</ul>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{body}</body></html>"
-    )
-
-
-_STYLE = """
-body{font-family:system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1d2430;line-height:1.45}
-h1{font-size:1.6rem;margin-bottom:.4rem}h2{font-size:1.1rem;margin:2rem 0 .1rem}section p{color:#5b6472;margin:.1rem 0}
-ul{padding-left:1.2rem;color:#39424e}table{border-collapse:collapse;width:100%;font-size:.92rem;margin-top:1rem}
-th{text-align:left;border-bottom:2px solid #d5dae1;padding:.35rem .6rem}td{border-bottom:1px solid #e8ebef;
-padding:.35rem .6rem;vertical-align:top}
-"""
