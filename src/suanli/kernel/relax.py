@@ -36,6 +36,9 @@ class Relaxation(msgspec.Struct, frozen=True, kw_only=True):
     lost_s: float = 0.0
 
 
+Helping = tuple[Change, Relaxation]
+
+
 def would_run_if(
     state: State, policy: Policy, memory: Memory, key: str, now_s: float, rng: np.random.Generator
 ) -> tuple[Relaxation, ...]:
@@ -46,6 +49,13 @@ def would_run_if(
     and those whose long waiting keeps nodes from it; a change of the fleet or a quota that helps alone is tried once
     more on all that waits).
     """
+    return tuple(found for _, found in changes_that_help(state, policy, memory, key, now_s, rng))
+
+
+def changes_that_help(
+    state: State, policy: Policy, memory: Memory, key: str, now_s: float, rng: np.random.Generator
+) -> tuple[Helping, ...]:
+    """`would_run_if`, each with the change itself, to try it further."""
     record = state.records.get(key)
     if record is None or record.status not in (Status.WAITING, Status.HELD):
         return ()
@@ -62,27 +72,29 @@ def would_run_if(
     )
 
 
-def _least_of_each_kind(trial: "_Trial", candidates: Iterator[Change]) -> Iterator[Relaxation]:
+def _least_of_each_kind(trial: "_Trial", candidates: Iterator[Change]) -> Iterator[Helping]:
     """Of several sizes of the same change the first that works is the least, and is enough."""
     seen: set[str] = set()
     for change in islice(candidates, TRIALS_MAX):
         if change.kind not in seen and (found := trial.run(change)) is not None:
             seen.add(change.kind)
-            yield found
+            yield change, found
 
 
-def _least_priority(trial: "_Trial") -> list[Relaxation]:
+def _least_priority(trial: "_Trial") -> list[Helping]:
     """The lowest priority that would do, by halving: what a priority may end, a higher one may."""
     low, high = trial.record.workload.priority, PRIORITY_MAX
-    found = trial.run(of_priority(trial.record, PRIORITY_MAX)) if low < high else None
+    change = of_priority(trial.record, PRIORITY_MAX)
+    found = trial.run(change) if low < high else None
     while found is not None and high - low > 1:
         middle = (low + high) // 2
-        better = trial.run(of_priority(trial.record, middle))
+        lower = of_priority(trial.record, middle)
+        better = trial.run(lower)
         if better is None:
             low = middle
         else:
-            found, high = better, middle
-    return [] if found is None else [found]
+            change, found, high = lower, better, middle
+    return [] if found is None else [(change, found)]
 
 
 class _Trial:

@@ -34,8 +34,8 @@ class FakeEngine:
     runs, and ends by itself after its work is done.
 
     `work` is how much there is to do, in the workload's own units (seconds where it declares no speeds); where it says
-    nothing: the declared duration, 60 s, or for a service no end. Work saved by a checkpoint is not done again by the next
-    attempt: every `checkpoint_every_s` (default: the workload's own), and on SIGTERM for training and whatever
+    nothing: the declared duration, 60 s, or for a service no end. Work saved by a checkpoint is not done again by the
+    next attempt: every `checkpoint_every_s` (default: the workload's own), and on SIGTERM for training and whatever
     else checkpoints, unless the `wind_down_s` that it takes exceeds the grace. Services are ready `ready_s` after
     they came up. A progress step is a unit of work. Whoever moves the clock himself may ask for `changes` alone.
     """
@@ -200,6 +200,12 @@ class FakeEngine:
     def set_use(self, key: str, cpus: float) -> None:
         """CPU cores each worker of `key` shows as used, instead of its whole share."""
         self._cpu_use[key] = cpus
+
+    def take_over(self, launch: Launch) -> None:
+        """An attempt that has been running elsewhere goes on here, without coming up again."""
+        coming_up, self._start_s = self._start_s, (0.0, 0.0)
+        self.start(launch)
+        self._start_s = coming_up
 
     def next_change_s(self) -> float:
         """Nothing begins or ends by itself before that instant."""

@@ -1,7 +1,7 @@
 """A trace on a virtual clock: arrivals, the fake engine, and `kernel.step`, the very one that the controller calls."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from suanli.domain.record import Record
 from suanli.domain.transition import apply
 from suanli.domain.workload import Workload
 from suanli.kernel.outcome import events_of, events_seen
-from suanli.kernel.state import State
+from suanli.kernel.state import State, by_seq
 from suanli.kernel.step import step
 from suanli.policies.parts import Policy
 from suanli.ports.clock import VirtualClock
@@ -78,6 +78,7 @@ class Simulation:
         self._work: dict[str, float] = {}
         self._seq = 0
         self._rests = False
+        self._owed_s = math.inf  # a step is due then, whatever happens
         self._chronicle = Chronicle()
         self._engine = FakeEngine(
             self._clock,
@@ -87,6 +88,30 @@ class Simulation:
             wind_down_s=conditions.stop_s,
             fence_s=conditions.stop_s,
         )
+
+    @classmethod
+    def going_on(
+        cls,
+        state: State,
+        memory: Memory,
+        left: Mapping[str, float],
+        trace: Trace,
+        policy: Policy,
+        conditions: Conditions,
+        rng: np.random.Generator,
+        now_s: float,
+    ) -> "Simulation":
+        """From a live state on, of which it takes a copy: `left` is the work that each record still has, by key."""
+        run = cls(trace, state.fleet, policy, conditions, rng)
+        run.state, run.memory = state.copy(), memory
+        run.state.set_nodes(run.fleet, state.unusable)
+        run._clock.advance(now_s)
+        run._seq = max((record.seq for record in state.records.values()), default=0)
+        run._work.update(left)
+        run._owed_s = now_s
+        for record in by_seq(run.state.live):
+            run._adopt(record)
+        return run
 
     @property
     def now_s(self) -> float:
@@ -104,6 +129,7 @@ class Simulation:
         if math.isinf(at_s):
             return False
         self._clock.advance(max(0.0, at_s - self.now_s))
+        self._owed_s = math.inf
         self._meet_faults()
         self._submit_arrivals()
         self._see()
@@ -141,10 +167,19 @@ class Simulation:
             is_whole=self.arrived == len(arrivals) and not self.state.live and not self.state.waiting,
         )
 
+    def _adopt(self, record: Record) -> None:
+        """What already runs goes on with what is left of it, at once."""
+        attempt = record.attempt
+        assert attempt is not None
+        self._chronicle.placed(attempt)
+        self._engine.take_over(_launch(record))
+        if attempt.stop_cause is not None:
+            self._engine.stop(record.key, attempt.number, attempt.stop_cause, record.workload.grace_s)
+
     def _next_s(self) -> float:
         """When something happens next. What waits for ever on an idle fleet is nothing to wait for."""
         arrivals = self._trace.arrivals
-        instants = [self._engine.next_change_s()]
+        instants = [self._engine.next_change_s(), self._owed_s]
         if self.arrived < len(arrivals):
             instants.append(arrivals[self.arrived].at_s)
         busy = bool(self.state.live) or self.arrived < len(arrivals)

@@ -1,0 +1,104 @@
+"""How honest forecasts are: the share of true starts inside the 80 % band, and of suggested changes that hold.
+
+Clusters of 8 nodes of 8 accelerators with Poisson arrivals of jobs of 1 to 16 devices; how long each runs is declared
+with an error (log-normal), which the forecast must learn from what has finished. In the middle of each life waiting
+workloads are asked about, and the life goes on until they start.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from suanli.domain.fleet import Fleet, Node
+from suanli.domain.resources import AcceleratorDemand, Demand
+from suanli.domain.workload import Kind, Workload
+from suanli.kernel.relax import changes_that_help
+from suanli.policies.registry import parse
+from suanli.sim.foresee import foresee, runs_if
+from suanli.sim.simulation import Conditions, Simulation
+from suanli.sim.trace import Arrival, Trace
+
+Row = dict[str, str | int | float]
+
+POLICIES = ("fifo", "priority", "sjf")
+LIVES = 40
+STEPS_MAX = 3_000
+ASKED = 4
+JOBS = 260
+SIGMA = 0.6
+SIZES = ((1, 1), (1, 1), (1, 2), (1, 4), (1, 8), (2, 8))
+GAP_S = 330.0
+
+
+def measure(lives: int = LIVES) -> Iterator[Row]:
+    """One row for each policy."""
+    for policy in POLICIES:
+        inside = asked = suggested = held = 0
+        for seed in range(lives):
+            for is_inside, tried, true in _life(policy, seed):
+                asked += 1
+                inside += is_inside
+                suggested += tried
+                held += true
+        yield {
+            "policy": policy,
+            "asked": asked,
+            "in_band_pct": round(100 * inside / max(asked, 1), 1),
+            "suggestions": suggested,
+            "hold_pct": round(100 * held / max(suggested, 1), 2),
+        }
+
+
+def _life(policy: str, seed: int) -> Iterator[tuple[bool, int, int]]:
+    rng = np.random.default_rng(seed)
+    run = Simulation(_trace(rng), _fleet(), parse(policy), Conditions(seed=seed), np.random.default_rng(seed))
+    while run.arrived < JOBS // 2:
+        run.advance()
+    for _ in range(ASKED):
+        for _ in range(int(rng.integers(5, 25))):
+            run.advance()
+        waiting = sorted(run.state.waiting)
+        if not waiting:
+            continue
+        key = waiting[int(rng.integers(len(waiting)))]
+        now_s = run.now_s
+        seen = foresee(run.state, run.memory, run.policy, key, now_s, rng, steps_max=STEPS_MAX)
+        changes = changes_that_help(run.state, run.policy, run.memory, key, now_s, rng)
+        true = [runs_if(run.state, run.memory, run.policy, key, change, now_s, rng) for change, _ in changes]
+        number = run.state.records[key].attempts_made
+        while run.state.records[key].attempts_made == number and run.advance():
+            pass
+        yield seen.earliest_s <= run.now_s - now_s <= seen.latest_s, len(true), sum(true)
+
+
+def _trace(rng: np.random.Generator) -> Trace:
+    at_s = 0.0
+    arrivals: list[Arrival] = []
+    for i in range(JOBS):
+        at_s += float(rng.exponential(GAP_S))
+        nodes, devices = SIZES[int(rng.integers(len(SIZES)))]
+        declared_s = float(np.exp(rng.normal(np.log(4000.0), 0.8)))
+        workload = Workload(
+            name=f"job{i}",
+            kind=Kind.TRAIN,
+            run=("train", str(i)),
+            nodes=nodes,
+            demand=Demand(cpus=4.0 * devices, accelerators=(AcceleratorDemand("H100", float(devices)),)),
+            duration_s=declared_s,
+            priority=50 + 10 * int(rng.integers(3)),
+        )
+        arrivals.append(
+            Arrival(at_s=at_s, workload=workload, work=declared_s * float(np.exp(rng.normal(0.2, SIGMA))))
+        )
+    return Trace(name="eta", arrivals=tuple(arrivals))
+
+
+def _fleet() -> Fleet:
+    like = Node(name="", cpus=64, memory_bytes=2**40, accelerators=("H100",) * 8)
+    return Fleet(name="eta", nodes=tuple(msgspec.structs.replace(like, name=f"n{i}") for i in range(8)))
+
+
+if __name__ == "__main__":
+    for row in measure(8):
+        print(row)

@@ -1,0 +1,162 @@
+"""When will it start? The simulation, run forward from the live state, again and again with the unknown drawn anew."""
+
+import math
+
+import msgspec
+import numpy as np
+
+from suanli.domain.decision import Memory
+from suanli.domain.record import Record
+from suanli.domain.workload import Kind
+from suanli.kernel.changes import Change
+from suanli.kernel.state import State, by_seq
+from suanli.perf.prediction import Spread
+from suanli.policies.parts import Policy
+from suanli.sim.simulation import Conditions, Simulation
+from suanli.sim.trace import Arrival, Trace
+
+DRAWS = 40
+"""Futures that are played."""
+
+STEPS_MAX = 400
+"""Instants that are played in one future before it is given up: what has not started by then starts later."""
+
+ARRIVALS_SINCE_S = 86_400.0
+"""What arrived in the last day stands for what will."""
+
+ARRIVALS_MIN = 5
+"""From so many arrivals on they are a rate; fewer are none."""
+
+_NOBODY = Trace(name="", arrivals=())
+
+
+class Foresight(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds from now: the median and the 80 % band of when it starts; inf where most futures did not get that far.
+
+    `futures` were played, in `started` of them it started. `known` is how many finished workloads the spread of
+    durations was learned from.
+    """
+
+    start_s: float
+    earliest_s: float
+    latest_s: float
+    futures: int
+    started: int
+    known: int
+
+
+def foresee(
+    state: State,
+    memory: Memory,
+    policy: Policy,
+    key: str,
+    now_s: float,
+    rng: np.random.Generator,
+    *,
+    conditions: Conditions = Conditions(),  # noqa: B008 - frozen
+    draws: int = DRAWS,
+    steps_max: int = STEPS_MAX,
+) -> Foresight:
+    """When the waiting workload `key` starts, if things go on as they did.
+
+    In each future every duration is drawn from what is known of it (`perf.prediction`), and arrivals are drawn from
+    those of the last day, at their rate. O(draws · steps until it starts).
+    """
+    spread = Spread(state.records.values(), now_s)
+    starts = sorted(
+        _start_in_a_future(state, memory, policy, key, now_s, rng, conditions, spread, steps_max)
+        for _ in range(draws)
+    )
+    tenth = max(1, (draws + 1) // 10)
+    return Foresight(
+        start_s=starts[draws // 2],
+        earliest_s=starts[tenth - 1],
+        latest_s=starts[draws - tenth],
+        futures=draws,
+        started=sum(math.isfinite(start_s) for start_s in starts),
+        known=spread.known,
+    )
+
+
+def runs_if(
+    state: State,
+    memory: Memory,
+    policy: Policy,
+    key: str,
+    change: Change,
+    now_s: float,
+    rng: np.random.Generator,
+) -> bool:
+    """Whether the change lets `key` start at once, or as soon as what is stopped for it has ended. Plays one future."""
+    changed = state.copy()
+    if change.fleet is not None:
+        changed.set_nodes(change.fleet, state.unusable)
+    changed.apply([change.record])
+    spread = Spread(state.records.values(), now_s)
+    left = _left(changed, now_s, spread, rng)
+    kept = {k: r for k, r in memory.reservations.items() if k != key}
+    memory = msgspec.structs.replace(memory, reservations=kept)
+    run = Simulation.going_on(changed, memory, left, _NOBODY, policy, Conditions(), rng, now_s)
+    run.advance()
+    return run.state.records[key].attempts_made > state.records[key].attempts_made
+
+
+def _start_in_a_future(
+    state: State,
+    memory: Memory,
+    policy: Policy,
+    key: str,
+    now_s: float,
+    rng: np.random.Generator,
+    conditions: Conditions,
+    spread: Spread,
+    steps_max: int,
+) -> float:
+    """Seconds from now until it is placed, inf where that is not within the steps that are played."""
+    left = _left(state, now_s, spread, rng)
+    trace = Trace(name="", arrivals=_arrivals(state, now_s, spread, rng))
+    run = Simulation.going_on(state, memory, left, trace, policy, conditions, rng, now_s)
+    number = state.records[key].attempts_made
+    for _ in range(steps_max):
+        going_on = run.advance()
+        if run.state.records[key].attempts_made > number:
+            return run.now_s - now_s
+        if not going_on:
+            break
+    return math.inf
+
+
+def _left(state: State, now_s: float, spread: Spread, rng: np.random.Generator) -> dict[str, float]:
+    """A draw of the work that is left, for all that runs or waits. A service never ends."""
+    return {
+        record.key: math.inf if record.workload.kind is Kind.SERVE else spread.draw_left(record, now_s, rng)
+        for record in (*by_seq(state.live), *by_seq(state.waiting))
+    }
+
+
+def _arrivals(state: State, now_s: float, spread: Spread, rng: np.random.Generator) -> tuple[Arrival, ...]:
+    """Workloads like those of the last day, as many again, at times drawn anew. None where there were hardly any."""
+    recent = [
+        r for r in state.records.values() if r.submitted_s > now_s - ARRIVALS_SINCE_S and r.replica is None
+    ]
+    if len(recent) < ARRIVALS_MIN:
+        return ()
+    since_s = now_s - min(record.submitted_s for record in recent)
+    count = int(rng.poisson(len(recent)))
+    instants = np.sort(rng.uniform(now_s, now_s + since_s, count))
+    likes = rng.integers(len(recent), size=count)
+    return tuple(
+        _like(recent[int(i)], f"~{n}", float(at_s), spread, rng)
+        for n, (i, at_s) in enumerate(zip(likes, instants, strict=True))
+    )
+
+
+def _like(record: Record, name: str, at_s: float, spread: Spread, rng: np.random.Generator) -> Arrival:
+    workload = msgspec.structs.replace(record.workload, name=name, after=(), model_from="", not_before_s=None)
+    fresh = msgspec.structs.replace(
+        record, key=name, workload=workload, attempt=None, run_s=0.0, lost_s=0.0, done=0.0
+    )
+    endless = workload.kind is Kind.SERVE
+    return Arrival(
+        at_s=at_s, workload=workload, work=math.inf if endless else spread.draw_left(fresh, at_s, rng)
+    )
