@@ -8,7 +8,6 @@ import numpy as np
 from suanli.domain.record import Placement, Record
 from suanli.domain.resources import AcceleratorDemand, Demand
 from suanli.domain.workload import Dataset
-from suanli.policies.mix import Mix
 from suanli.policies.parts import Ground, Policy
 from suanli.policies.place.ratings import Ratings, lowest
 from suanli.policies.place.topology import RATINGS_MAX, seconds_to_bring
@@ -51,9 +50,21 @@ class Shapes:
         self._table = table
         self._policy = policy
         self._known: dict[Shape, Wants] = {}
+        self._same: dict[tuple[int, int], tuple[Demand, Wants]] = {}
         self._capped: dict[tuple[Wants, tuple[int, ...]], Wants] = {}
 
     def of(self, record: Record) -> Wants:
+        w = record.workload
+        if w.elastic_nodes or w.node_labels or w.data:
+            return self._of(record)
+        # what comes from one trace shares its demands, and identity is found faster than equality
+        key = id(w.demand), w.nodes
+        known = self._same.get(key)
+        if known is None:
+            known = self._same[key] = w.demand, self._of(record)
+        return known[1]
+
+    def _of(self, record: Record) -> Wants:
         w = record.workload
         labels = tuple(sorted(w.node_labels.items())) if w.node_labels else ()
         data = w.data if self._policy.place.near_data else ()
@@ -99,7 +110,7 @@ def find_room(
 def room_among(table: NodeTable, ask: Ask, nodes: Bools, policy: Policy) -> Placement | None:
     """Room on the best of these nodes, bool[N]. O(N)."""
     handicap = np.where(nodes & table.usable & table.labelled(ask.labels), 0.0, np.inf)
-    ratings = Ratings(table, policy.place.rule, [ask], handicap, _mix_rows(table, None))
+    ratings = Ratings(table, policy.place.rule, [ask], handicap, None)
     i = ratings.best()
     return ratings.placement(i) if i >= 0 else None
 
@@ -133,8 +144,15 @@ class Candidates:
             ratings = self._ratings(g)
             i = ratings.best()
             if i >= 0:
-                return (ratings.placement(i),)
+                return (ratings.placement(self._any_as_good(ratings, i)),)
         return None
+
+    def _any_as_good(self, ratings: Ratings, best: int) -> int:
+        rng = self._ground.rng
+        if not self._policy.random_ties or rng is None:
+            return best
+        values = ratings.values()
+        return int(rng.choice(np.flatnonzero(values == values[best])))
 
     def _find_gang(self) -> tuple[Placement, ...] | None:
         """More nodes go before a more wanted alternative."""
@@ -161,13 +179,9 @@ class Candidates:
         while len(self._rated) <= g:
             asks, _ = self._groups[len(self._rated)]
             expected = self._policy.mix or self._ground.mix
-            mix = _mix_rows(self._table, expected if self._place.knows_mix else None)
+            mix = expected if self._place.knows_mix else None
             self._rated.append(Ratings(self._table, self._place.rule, asks, self._handicap, mix))
         return self._rated[g]
-
-
-def _mix_rows(table: NodeTable, mix: Mix | None) -> Floats:
-    return mix.rows(table.models) if mix else np.zeros((0, 4 + len(table.models)))
 
 
 def _at_random(ratings: Ratings, nodes: int, rng: np.random.Generator) -> tuple[Placement, ...]:

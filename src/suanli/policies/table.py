@@ -1,7 +1,7 @@
 """`NodeTable`: what every node has and has free, as arrays. The ground that placement works on.
 
 Shapes: N nodes, R = 4 plain resources (`RESOURCES`), D devices on the largest node, M accelerator models, C classes
-of nodes with the same capacity.
+of nodes with the same capacity and devices.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from suanli.domain.fleet import Node
 from suanli.domain.record import Placement
 from suanli.domain.resources import AcceleratorDemand, Demand, Share
+from suanli.policies import counting
+from suanli.policies.compiled import loop
 
 RESOURCES = ("cpus", "memory_bytes", "disk_bytes", "network_bps")
 TOLERANCE = 1e-6
@@ -78,13 +80,15 @@ class NodeTable:
             row[: int(n)].tolist() for row, n in zip(self.device_model, self.device_count, strict=True)
         ]
         self.held = np.zeros((len(nodes), widest + 1), dtype=np.int32)
+        self._count = loop(counting, "move", len(nodes) if widest <= counting.DEVICES_MAX else 0)
         self.set_devices((self.device_model >= 0).astype(np.float64))
         self.devices = self.whole_free.copy(order="K")
         self.kinds = [r for r in range(len(RESOURCES)) if self.capacity[:, r].any()]
         self.kind_count = (self.capacity > 0).sum(axis=1)
-        like = np.concatenate([self.capacity, self.devices], axis=1)
+        like = np.concatenate([self.capacity, self.devices, self.device_model], axis=1)
         _, rows, inverse = np.unique(like, axis=0, return_index=True, return_inverse=True)
-        self._class_of: Indices = inverse.reshape(-1)
+        self.classes: NDArray[np.int64] = inverse.reshape(-1).astype(np.int64)
+        self.class_count = len(rows)
         self._class_capacity = np.asfortranarray(self.capacity[rows])
         self._class_devices = np.asfortranarray(self.devices[rows])
         self._class_largest = (self._class_devices > 0).astype(np.float64)
@@ -97,7 +101,7 @@ class NodeTable:
         twin.__dict__.update(self.__dict__)
         for name in ("free", "device_free", "device_left", "whole_free", "largest_share", "held", "usable"):
             setattr(twin, name, getattr(self, name).copy(order="K"))
-        twin._forget()
+        twin._begin()
         return twin
 
     @property
@@ -109,6 +113,18 @@ class NodeTable:
             self._forget()
         self._log[self._logged] = i
         self._logged += 1
+
+    def _begin(self) -> None:
+        self._counts = (
+            self.free,
+            self.device_free,
+            self.device_model,
+            self.device_left,
+            self.whole_free,
+            self.largest_share,
+            self.held,
+        )
+        self._forget()
 
     def _forget(self) -> None:
         """What was worked out is gone, so that nobody needs the old part of the log."""
@@ -130,7 +146,7 @@ class NodeTable:
             self.whole_free[:, m] = (mine >= 1.0 - TOLERANCE).sum(axis=1)
             self.largest_share[:, m] = mine.max(axis=1, initial=0.0)
         self._most = None
-        self._forget()
+        self._begin()
 
     def ask(self, demand: Demand, accelerator: AcceleratorDemand | None, labels: dict[str, str]) -> Ask:
         amounts = amounts_of(demand)
@@ -164,7 +180,7 @@ class NodeTable:
 
     def able(self, ask: Ask) -> Bools:
         """Nodes, bool[N], that had room for `ask` if they were empty and healthy. O(C·R + N)."""
-        able = self.able_classes(ask)[self._class_of]
+        able = self.able_classes(ask)[self.classes]
         return able & self.labelled(ask.labels) if ask.labels else able
 
     def able_classes(self, ask: Ask) -> Bools:
@@ -243,35 +259,17 @@ class NodeTable:
         self._move(placements, 1.0)
 
     def _move(self, placements: Iterable[Placement], sign: float) -> None:
-        free = self.free
         for placement in placements:
             i = self.index.get(placement.node)
             if i is None:
                 continue
             share = placement.share
-            for r, amount in enumerate(amounts_of(share)):
-                if amount:
-                    free[i, r] += sign * amount
-            if share.devices:
-                self._move_devices(i, share, sign)
+            mask = 0
+            for d in share.devices:
+                mask |= 1 << d
+            self._count(i, sign, amounts_of(share), mask, share.device_share, *self._counts)
             self._most = None
             self._touch(i)
-
-    def _move_devices(self, i: int, share: Share, sign: float) -> None:
-        """O(D), in plain numbers: a row is too short for arrays to pay."""
-        models = self._models_on[i]
-        row = self.device_free[i].tolist()
-        for d in share.devices:
-            if d < len(models):
-                row[d] += sign * share.device_share
-                self.device_free[i, d] = row[d]
-        count = 0 if share.device_share < 1 else min(len(share.devices), len(models))
-        self.held[i, count] -= int(sign)
-        self.device_left[i] = sum(row)
-        for m in {models[d] for d in share.devices if d < len(models)}:
-            mine = [left for left, model in zip(row, models, strict=False) if model == m]
-            self.whole_free[i, m] = len([left for left in mine if left >= 1.0 - TOLERANCE])
-            self.largest_share[i, m] = max(0.0, *mine)
 
 
 def share_of(ask: Ask, devices: tuple[int, ...]) -> Share:

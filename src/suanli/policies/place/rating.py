@@ -1,7 +1,7 @@
 """How good a node and a device are for an ask: scalar loops, compiled on large fleets, interpreted on small ones.
 
 Shapes: N nodes, D devices on the largest, M accelerator models, T typical shapes, A alternatives. A rating is lower for
-what is better; infinity is no room. Nothing here may be imported that takes long: `loops.compiled` compiles it.
+what is better; infinity is no room. See `policies.compiled`.
 """
 
 from math import exp, floor, inf
@@ -33,26 +33,32 @@ def choose(
     device_free: Floats,
     device_model: NDArray[np.int16],
     held: NDArray[np.int32],
+    classes: Ints,
+    kinds: int,
     handicap: Floats,
     amounts: tuple[float, float, float, float],
     models: Ints,
     counts: Floats,
     largest: tuple[float, float],
     mix: Floats,
+    lost: Floats,
+    lost_at: Ints,
     ratings: Floats,
     choices: Ints,
     seen: Ints,
 ) -> int:
     """Rate again the nodes `touched[since:]` and return the best of all, the first of equals; -1 where none has room.
 
-    float[N, 4] `free`, float[N, D] `device_free`, int[N, D] `device_model`, int[N, D+1] `held`, float[N] `handicap`
-    (added to the rating, inf for nodes that are out of the question), int[A] `models` and float[A] `counts` of the
-    alternatives, `largest` cores and devices of any node, float[T, 4+M] `mix` (see `mix.Mix`). Written: float[N]
-    `ratings`, int[N] `choices` (alternative · DEVICES + device + 1, 0 for no one device), int[N] `seen` (where in
-    `touched` a node was last found, so that it is rated once).
-    O(N) and O(A·(D + T·D)) for each node touched.
+    float[N, 4] `free`, float[N, D] `device_free`, int[N, D] `device_model`, int[N, D+1] `held`, int[N] `classes` (of
+    `kinds`) of nodes with equal capacity, float[N] `handicap` (added to the rating, inf for nodes that are out of the
+    question), int[A] `models` and float[A] `counts` of the alternatives, `largest` cores and devices of any node,
+    float[T, 4+M] `mix` (see `Mix.rows`). Written: float[N] `ratings`, int[N] `choices` (alternative · DEVICES + device
+    + 1, 0 for no one device), int[N] `seen` (where in `touched` a node was last found, so that it is rated once); and
+    for all shapes together float[N] `lost`, the fragmentation of each node, and int[N] `lost_at`, when that was found.
+    O(N), and for each node touched O(A·D), with a mix O(A·T·D); nodes that are alike are rated once.
     """
-    left = np.empty(device_free.shape[1])
+    like = np.full(kinds, -1)
+    left, parts = np.empty(device_free.shape[1]), np.empty(device_free.shape[1])
     for at in range(len(touched) - 1, since - 1, -1):
         i = touched[at]
         if seen[i] >= since:
@@ -61,24 +67,64 @@ def choose(
         ratings[i] = inf
         if handicap[i] == inf or not has_plain(free[i], amounts):
             continue
+        twin = like[classes[i]]
+        if twin >= 0 and handicap[i] == handicap[twin] and are_alike(i, twin, free, device_free, held):
+            ratings[i], choices[i] = ratings[twin], choices[twin]
+            continue
+        like[classes[i]] = i
+        number = number_of(device_model[i])
+        devices, model = device_free[i, :number], device_model[i, :number]
+        if len(mix) > 0 and lost_at[i] < at:
+            lost_at[i] = at
+            lost[i] = fragmentation(free[i, 0], devices, model, mix, parts)
         for a in range(len(models)):
+            if models[a] >= 0 and not has_model(model, models[a]):
+                continue
             rating, device = rate(
                 rule,
                 free[i],
-                device_free[i],
-                device_model[i],
+                devices,
+                model,
                 held[i],
                 amounts[0],
                 models[a],
                 counts[a],
                 largest,
                 mix,
-                left,
+                lost[i],
+                left[:number],
+                parts,
             )
             if rating + handicap[i] < ratings[i]:
                 ratings[i] = rating + handicap[i]
                 choices[i] = a * DEVICES + device + 1
     return first_lowest(ratings)
+
+
+def are_alike(i: int, j: int, free: Floats, device_free: Floats, held: NDArray[np.int32]) -> bool:
+    """Whether two nodes of one class are in the same state, and so rated the same."""
+    for r in range(4):
+        if free[i, r] != free[j, r]:
+            return False
+    for d in range(device_free.shape[1]):
+        if device_free[i, d] != device_free[j, d] or held[i, d] != held[j, d]:
+            return False
+    return bool(held[i, -1] == held[j, -1])
+
+
+def number_of(device_model: NDArray[np.int16]) -> int:
+    """Devices of a node; they are the first of its row."""
+    number = 0
+    while number < len(device_model) and device_model[number] >= 0:
+        number += 1
+    return number
+
+
+def has_model(device_model: NDArray[np.int16], model: int) -> bool:
+    for d in range(len(device_model)):  # noqa: SIM110 - a generator cannot be compiled
+        if device_model[d] == model:
+            return True
+    return False
 
 
 def first_lowest(ratings: Floats) -> int:
@@ -108,7 +154,9 @@ def rate(
     count: float,
     largest: tuple[float, float],
     mix: Floats,
+    lost: float,
     left: Floats,
+    parts: Floats,
 ) -> tuple[float, int]:
     """The rating of one node, and the device for a share (-1: whole devices in index order, or none)."""
     device = -1
@@ -122,7 +170,9 @@ def rate(
     elif model == -2:
         return inf, -1
     if rule == FRAGMENTATION:
-        return fragmentation_descent(free[0], devices, device_model, cpus, model, count, mix, left)
+        return fragmentation_descent(
+            free[0] - cpus, devices, device_model, model, count, mix, lost, left, parts
+        )
     if rule in (BEST, SPREAD):
         room = left_over(free[0] - cpus, total(devices) - count, largest)
         return (room, device) if rule == BEST else (-room, device)
@@ -182,13 +232,11 @@ def packed(devices: Floats, device_model: NDArray[np.int16], model: int, count: 
     """0..100: devices in use before free ones on nodes in use, those before idle nodes (fewest free devices first)."""
     if model < 0:
         return 100.0
-    number, free = 0, 0
+    free = 0
     for d in range(len(devices)):
-        if device_model[d] >= 0:
-            number += 1
-            if devices[d] >= 1.0 - EPSILON:
-                free += 1
-    if free == number:
+        if devices[d] >= 1.0 - EPSILON:
+            free += 1
+    if free == len(devices):
         return 100.0 - max(33.0 - free, free)
     if device >= 0 and devices[device] < 1.0 - EPSILON:
         return floor(floor(devices[device] * 100.0 + ROUNDING) / 10.0)
@@ -213,22 +261,25 @@ def clustered(
 
 
 def fragmentation_descent(
-    free_cpus: float,
+    cpus: float,
     devices: Floats,
     device_model: NDArray[np.int16],
-    cpus: float,
     model: int,
     count: float,
     mix: Floats,
+    lost: float,
     left: Floats,
+    parts: Floats,
 ) -> tuple[float, int]:
-    """0..100 in whole steps: 100 - 100·sigmoid(fall of fragmentation), at the device where it falls most."""
+    """0..100 in whole steps: 100 - 100·sigmoid(fall of fragmentation), at the device where it falls most.
+
+    `cpus` are left after the placement, `lost` is the fragmentation before it.
+    """
     for d in range(len(devices)):
         left[d] = devices[d]
-    before = fragmentation(free_cpus, left, device_model, mix)
     if model < 0 or count >= 1:
         occupy(left, device_model, model, count)
-        return descent(before, fragmentation(free_cpus - cpus, left, device_model, mix)), -1
+        return descent(lost, fragmentation(cpus, left, device_model, mix, parts)), -1
     best, where = inf, -1
     for d in range(len(devices)):
         if (
@@ -238,7 +289,7 @@ def fragmentation_descent(
         ):
             continue
         left[d] = devices[d] - count
-        rating = descent(before, fragmentation(free_cpus - cpus, left, device_model, mix))
+        rating = descent(lost, fragmentation(cpus, left, device_model, mix, parts))
         left[d] = devices[d]
         if rating < best:
             best, where = rating, d
@@ -265,25 +316,56 @@ def occupy(left: Floats, device_model: NDArray[np.int16], model: int, count: flo
             count -= 1
 
 
-def fragmentation(cpus: float, left: Floats, device_model: NDArray[np.int16], mix: Floats) -> float:
-    """Devices idle on a node that a workload drawn from the mix cannot use. O(T·D).
+def fragmentation(
+    cpus: float, left: Floats, device_model: NDArray[np.int16], mix: Floats, parts: Floats
+) -> float:
+    """Devices idle on a node that a workload drawn from the mix cannot use. O(T·P) for P partly used devices.
 
     All that is idle where it cannot run here at all (or uses no device), else what is idle on devices with too little.
-    Weng et al. 2023, section 3.2.
+    Weng et al. 2023, section 3.2. `parts` is room for D numbers.
     """
-    idle = total(left)
+    idle, whole, partly = 0.0, 0, 0
+    for d in range(len(left)):
+        idle += left[d]
+        if left[d] >= 1.0 - EPSILON:
+            whole += 1
+        elif left[d] > EPSILON:
+            parts[partly] = left[d]
+            partly += 1
     if idle <= EPSILON:
         return 0.0
-    lost = 0.0
+    lost, alike = 0.0, is_uniform(device_model)
     for t in range(len(mix)):
         if mix[t, 2] <= 0 or cpus < mix[t, 1] - EPSILON:
             lost += mix[t, 0] * idle
-            continue
-        enough, small = 0, 0.0
-        for d in range(len(left)):
-            if device_model[d] >= 0 and mix[t, 4 + device_model[d]] > 0 and left[d] >= mix[t, 3] - EPSILON:
-                enough += 1
-            else:
-                small += left[d]
-        lost += mix[t, 0] * (small if enough >= mix[t, 2] else idle)
+        elif not alike:
+            lost += mix[t, 0] * lost_to_one(mix[t], left, device_model, idle)
+        elif mix[t, 4 + device_model[0]] <= 0:
+            lost += mix[t, 0] * idle
+        else:
+            enough, small, share = whole, 0.0, mix[t, 3] - EPSILON
+            for p in range(partly):
+                if parts[p] >= share:
+                    enough += 1
+                else:
+                    small += parts[p]
+            lost += mix[t, 0] * (small if enough >= mix[t, 2] else idle)
     return lost
+
+
+def lost_to_one(shape: Floats, left: Floats, device_model: NDArray[np.int16], idle: float) -> float:
+    """What one shape with enough cores cannot use on a node of several models."""
+    enough, small = 0, 0.0
+    for d in range(len(left)):
+        if left[d] >= shape[3] - EPSILON and shape[4 + device_model[d]] > 0:
+            enough += 1
+        else:
+            small += left[d]
+    return small if enough >= shape[2] else idle
+
+
+def is_uniform(device_model: NDArray[np.int16]) -> bool:
+    for d in range(1, len(device_model)):  # noqa: SIM110 - a generator cannot be compiled
+        if device_model[d] != device_model[0]:
+            return False
+    return True

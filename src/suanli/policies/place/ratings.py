@@ -1,29 +1,29 @@
 """`Ratings`: how good every node is for one shape, kept up with what was taken and given since."""
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
+from suanli.policies.compiled import loop
+from suanli.policies.mix import Mix
 from suanli.policies.place import rating
 from suanli.policies.table import Ask, Floats, Indices, NodeTable, share_of
 
-COMPILED_FROM = 64
-"""Nodes from which the loops are compiled; below, loading the compiler takes longer than it saves."""
+_EXPECTED = "expected"
+"""Key of a table's memo."""
 
 
 class Ratings:
     """Of alternatives that differ in the accelerator alone, on one table. Making it is O(N), `best` O(N) in a loop.
 
-    `rule` is a branch of `rating.rate`; `handicap`, float[N], is added to a node's rating, inf to leave it out; `mix`
-    is what `Mix.rows` gives.
+    `rule` is a branch of `rating.rate`; `handicap`, float[N], is added to a node's rating, inf to leave it out.
     """
 
     def __init__(
-        self, table: NodeTable, rule: int, asks: Sequence[Ask], handicap: Floats, mix: Floats
+        self, table: NodeTable, rule: int, asks: Sequence[Ask], handicap: Floats, mix: Mix | None
     ) -> None:
         n = len(table.nodes)
         self._table = table
@@ -33,19 +33,21 @@ class Ratings:
         self._values = np.full(n, np.inf)
         self._choices = np.zeros(n, dtype=np.int64)
         self._seen = np.full(n, -1, dtype=np.int64)
-        self._choose = _choose(n >= COMPILED_FROM)
+        self._choose = loop(rating, "choose", n)
         self._before = (rule,)
         self._after = (
             table.free,
             table.device_free,
             table.device_model,
             table.held,
+            table.classes,
+            table.class_count,
             handicap,
             asks[0].amounts,
             np.array([ask.model for ask in asks], dtype=np.int64),
             np.array([ask.count for ask in asks], dtype=np.float64),
             largest_node(table),
-            mix,
+            *_expected(table, mix),
             self._values,
             self._choices,
             self._seen,
@@ -83,6 +85,16 @@ class Ratings:
         return np.flatnonzero((model == ask.model) & (free >= ask.count - rating.EPSILON))
 
 
+def _expected(table: NodeTable, mix: Mix | None) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """The mix as rows; fragmentation by node and when it was found, for all shapes on the table together."""
+    known = table.memo.get(_EXPECTED)
+    if known is None or known[0] is not mix:
+        n = len(table.nodes)
+        rows = mix.rows(table.models) if mix else np.zeros((0, 4 + len(table.models)))
+        known = table.memo[_EXPECTED] = mix, (rows, np.zeros(n), np.full(n, -1, dtype=np.int64))
+    return known[1]
+
+
 def lowest(values: Floats, nodes: int) -> Indices:
     """The `nodes` with the lowest ratings, ties to the first in fleet order. O(N log N)."""
     return np.argsort(values, kind="stable")[:nodes]
@@ -93,12 +105,3 @@ def largest_node(table: NodeTable) -> tuple[float, float]:
     return float(table.capacity[:, 0].max(initial=0.0)) or 1.0, float(
         table.device_count.max(initial=0)
     ) or 1.0
-
-
-@functools.cache
-def _choose(is_compiled: bool) -> Callable[..., Any]:
-    if not is_compiled:
-        return rating.choose
-    from suanli.policies.place import compiled
-
-    return compiled.choose
