@@ -41,6 +41,9 @@ COMMANDS = {
         "policy": ("acting", "Show the policy that decides, or choose another."),
     },
     "Try out": {
+        "simulate": ("simulating", "Play a recorded trace under a policy."),
+        "compare": ("simulating", "Play a recorded trace under several policies, side by side."),
+        "solve": ("solving", "Solve a one-shot problem: who goes where, or how much to have."),
         "trace": ("traces", "Read published traces into our CSV, or make one."),
     },
     "About": {

@@ -7,10 +7,11 @@ import numpy as np
 
 from suanli.domain.fleet import Fleet, Node
 from suanli.domain.record import Record, Status
-from suanli.domain.resources import Share
+from suanli.domain.resources import Demand, Share
 from suanli.domain.workload import Kind
 from suanli.kernel.line import Line
 from suanli.perf.durations import DurationHistory
+from suanli.policies.mix import Mix, mix_of
 from suanli.policies.order.priority import standing
 from suanli.policies.parts import Queue
 from suanli.policies.table import Indices, NodeTable
@@ -43,11 +44,16 @@ class State:
         self.table = NodeTable(fleet.nodes)
         self.served = NodeTable(fleet.nodes)
         self._standings: list[float] = []
+        self._demands: dict[Demand, int] = {}
 
     def apply(self, records: Iterable[Record]) -> None:
         """Take changed records in. O(changed), and what `DurationHistory` costs."""
         for record in records:
-            self._forget(self.records.get(record.key))
+            before = self.records.get(record.key)
+            self._forget(before)
+            if before is None:
+                demand = record.workload.demand
+                self._demands[demand] = self._demands.get(demand, 0) + 1
             self.records[record.key] = record
             self.by_name.setdefault(record.name, {})[record.key] = record
             if record.status in (Status.WAITING, Status.HELD):
@@ -91,6 +97,7 @@ class State:
         twin.durations = self.durations.copy()
         twin.team_use = {team: dict(use) for team, use in self.team_use.items()}
         twin._standings = list(self._standings)
+        twin._demands = dict(self._demands)
         return twin
 
     def queue(self, rows: Indices, now_s: float) -> Queue:
@@ -114,6 +121,10 @@ class State:
             deadline_s=line.column("deadline_s", rows),
             attained_s=line.column("attained_s", rows),
         )
+
+    def mix(self) -> Mix:
+        """What has been asked for so far. O(distinct demands)."""
+        return mix_of((demand, float(count)) for demand, count in self._demands.items())
 
     def may_be_preempted(self, priority: float) -> bool:
         """Whether anything runs whose standing is below that priority: if not, no search is needed. O(log live)."""

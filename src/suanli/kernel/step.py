@@ -17,7 +17,7 @@ from suanli.kernel.preempt import PRIORITY_MAX, Room, Victims, make_room
 from suanli.kernel.rearrange import Outlook, clear_out, rearrange
 from suanli.kernel.state import State, by_seq
 from suanli.kernel.turns import Turns
-from suanli.policies.parts import Policy
+from suanli.policies.parts import Ground, Policy
 from suanli.policies.table import Indices, NodeTable
 
 PREEMPTION_TRIES_MAX = 16
@@ -38,7 +38,7 @@ def step(
     O(W log W + S·N + P·N) for W waiting workloads of S distinct shapes, N nodes and P <= 16 preemption searches. Where
     nobody will ask why (a simulation), reasons need not be found: what is decided is the same without them.
     """
-    cycle = _Cycle(state, policy, memory, now_s)
+    cycle = _Cycle(state, policy, memory, now_s, rng)
     eligible = cycle.admit()
     cycle.order(eligible)
     for record in cycle.turns.after(frozenset(cycle.reservations)):
@@ -54,12 +54,17 @@ class _Cycle:
     `table` is what is free now; what is reserved or set aside is taken from it and from `later`.
     """
 
-    def __init__(self, state: State, policy: Policy, memory: Memory, now_s: float) -> None:
+    def __init__(
+        self, state: State, policy: Policy, memory: Memory, now_s: float, rng: np.random.Generator
+    ) -> None:
         self.state = state
         self.policy = policy
         self.now_s = now_s
         self.table = state.table.copy()
         self.shapes = Shapes(state.table, policy)
+        self.ground = Ground(
+            mix=state.mix() if policy.place.knows_mix else None, links=state.fleet.links, rng=rng
+        )
         self.quota = QuotaLedger(state)
         self.patience = Patience(state, now_s)
         self.changes = clear_out(state, memory, now_s)
@@ -183,11 +188,11 @@ class _Cycle:
         """What is reserved for it as soon as it is there, else whatever is free; until then the reservation stays."""
         reservation = self.reservations.get(record.key)
         if reservation is None:
-            return None if wants in self._full else find_room(self.table, wants, self.policy)
+            return None if wants in self._full else find_room(self.table, wants, self.policy, self.ground)
         self._give(reservation.placements)
         if self.table.can_take(reservation.placements):
             return reservation.placements
-        elsewhere = find_room(self.table, wants, self.policy)
+        elsewhere = find_room(self.table, wants, self.policy, self.ground)
         if elsewhere is None:
             self._take(reservation.placements)
         return elsewhere
@@ -242,7 +247,7 @@ class _Cycle:
         return True
 
     def _vacated(self, wants: Wants) -> Room | None:
-        placements = find_room(self.later, wants, self.policy) if self.changes.stopping else None
+        placements = find_room(self.later, wants, self.policy, self.ground) if self.changes.stopping else None
         return Room(placements, (), 0.0) if placements else None
 
     def _end(self, victim: Record, record: Record) -> None:

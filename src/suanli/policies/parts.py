@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from suanli.domain.fleet import Link
 from suanli.domain.record import Record
 from suanli.policies.mix import Mix
+from suanli.policies.sharing.values import Allocation, Choice
 from suanli.policies.table import Floats, Indices, NodeTable
 
 
@@ -60,10 +61,29 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     knows_mix: bool = False
 
 
+class InRounds(msgspec.Struct, frozen=True):
+    """Accelerators are shared over time: fractions by `allocation`, carried out in rounds (`sharing.rounds`).
+
+    The `agnostic` knows no speeds and goes through the types in an order drawn by lot; under a `strict` one nobody runs
+    to whom no fraction was given, though there be room.
+    """
+
+    allocation: Allocation
+    agnostic: bool = False
+    strict: bool = False
+
+
+class AtOnce(msgspec.Struct, frozen=True):
+    """Accelerators are shared over time: whenever something happens, `choice` says who runs where."""
+
+    choice: Choice
+
+
 class Policy(msgspec.Struct, frozen=True):
     """One order, one allocation, one placement; `name` is `order+allocate+place`.
 
-    `mix` is what is expected to come, for placements that ask; None: as what has come so far.
+    `mix` is what is expected to come, for placements that ask; None: as what has come so far. With `share`, what can
+    share accelerators over time does so, and order and `allocate` are for the rest.
     """
 
     name: str
@@ -71,3 +91,5 @@ class Policy(msgspec.Struct, frozen=True):
     allocate: Allocate
     place: Place
     mix: Mix | None = None
+    random_ties: bool = False
+    share: InRounds | AtOnce | None = None
