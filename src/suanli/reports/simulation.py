@@ -1,6 +1,6 @@
 """Simulations as one self-contained HTML page: opens offline, needs nothing but a browser."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from suanli.reports import simulation_figures as figures
@@ -43,24 +43,27 @@ def _facts(runs: Sequence[Run]) -> list[str]:
     return facts
 
 
-def _sections(runs: Sequence[Run]) -> list[str]:
-    sections: list[str] = []
+def _sections(runs: Sequence[Run]) -> Iterator[str]:
+    if any(run.metrics.jobs_done for run in runs):
+        yield from _on_what_ended(runs)
+    else:
+        caption = "Nothing ended. What is fragmented is idle and of no use to the typical workload."
+        yield section("Held and fragmented", caption, figures.over_demand(runs))
+    yield section("In use", "Accelerators held, of all there are.", figures.devices_in_use(runs))
+    yield section("Queue", "Workloads that waited.", figures.queue(runs))
+    for run in runs[:GANTTS_MAX]:
+        yield section(f"Who ran where: {run.name}", _gantt_caption(run), figures.gantt(run))
+
+
+def _on_what_ended(runs: Sequence[Run]) -> Iterator[str]:
     if len(runs) > 1:
         caption = (
             "Left and low is better. Filled: no other run is better in completion time, cost and fairness."
         )
-        sections.append(section("What is worth what", caption, figures.trade_offs(runs)))
-    sections += [
-        section(
-            "Completion times", "The share of all jobs done within a time.", figures.completion_times(runs)
-        ),
-        section("By size", "How those fare that ask for more.", figures.by_size(runs)),
-        section("In use", "Accelerators held, of all there are.", figures.devices_in_use(runs)),
-        section("Queue", "Workloads that waited.", figures.queue(runs)),
-    ]
-    for run in runs[:GANTTS_MAX]:
-        sections.append(section(f"Who ran where: {run.name}", _gantt_caption(run), figures.gantt(run)))
-    return sections
+        yield section("What is worth what", caption, figures.trade_offs(runs))
+    caption = "The share of all jobs done within a time."
+    yield section("Completion times", caption, figures.completion_times(runs))
+    yield section("By size", "How those fare that ask for more.", figures.by_size(runs))
 
 
 def _gantt_caption(run: Run) -> str:

@@ -123,6 +123,33 @@ def by_size(runs: Sequence[Run]) -> go.Figure:
     return styled(figure)
 
 
+def over_demand(runs: Sequence[Run]) -> go.Figure:
+    """What is held, and what is idle and of no use to the typical workload, as ever more is asked for."""
+    figure = go.Figure()
+    for i, run in enumerate(runs):
+        curves = run.metrics.curves
+        if curves is None:
+            continue
+        for name, values, dash in (
+            ("held", curves.allocation_pct, "solid"),
+            ("fragmented", curves.fragmentation_pct, "dot"),
+        ):
+            figure.add_scatter(
+                name=f"{run.name}, {name}",
+                x=curves.demand_pct,
+                y=values,
+                mode="lines",
+                line={"color": _colour(i), "dash": dash},
+            )
+    figure.update_layout(
+        height=380,
+        xaxis={"title": "accelerators asked for by all that arrived, % of the fleet's"},
+        yaxis={"title": "% of all accelerators", "rangemode": "tozero"},
+        showlegend=True,
+    )
+    return styled(figure)
+
+
 def trade_offs(runs: Sequence[Run]) -> go.Figure:
     """Completion time against cost, coloured by fairness; filled where no other run is better in all three."""
     known = [run for run in runs if run.metrics.jct_mean_s is not None]

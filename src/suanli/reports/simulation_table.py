@@ -80,6 +80,7 @@ def _lines(runs: Sequence[Metrics]) -> list[_Line]:
         _Line(name="energy, kWh", value=lambda m: m.energy_kwh, write=_amount),
         _Line(name="deciding, CPU s", value=lambda m: m.policy_cpu_s, write=_amount, less=None),
         _Line(name="utilisation", value=lambda m: m.utilisation, write=_percent, less=False),
+        _Line(name="fragmentation", value=lambda m: m.fragmentation, write=_percent),
         _Line(name="allocation", value=lambda m: m.allocation, write=_percent, less=False),
     ]
     if not any(run.deadlines for run in runs):

@@ -8,6 +8,7 @@ import numpy as np
 
 from suanli.domain.workload import EndCause
 from suanli.sim.fairness import finish_time_ratios
+from suanli.sim.fragmentation import Fragmentation, fragmentation_of
 from suanli.sim.jobs import Floats, Jobs, jobs_of
 from suanli.sim.outcome import Outcome
 from suanli.sim.usage import HOUR_S, Usage, lost_device_s, usage_of
@@ -35,7 +36,8 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
     `makespan_s` is from the first arrival to the last end. `wait` is all time without nodes, also between attempts.
     `utilisation` counts from the beginning of work and `allocation` from placement, of all accelerators over the
-    makespan (of cores in a fleet without accelerators). A job is unfair where its finish-time ratio is above 1 (see
+    makespan (of cores in a fleet without accelerators); `fragmentation` is the mean share of all accelerators that is
+    idle and of no use to the trace's typical workloads. A job is unfair where its finish-time ratio is above 1 (see
     `fairness`). `slowdown` is completion time over the time alone on the fastest accelerator that would do. A deadline
     is met by succeeding in time. `lost_device_h` were run again after preemptions and failures.
     """
@@ -55,6 +57,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     wait_p99_s: float | None
     utilisation: float
     allocation: float
+    fragmentation: float | None
     ftf_worst: float | None
     ftf_unfair_share: float | None
     slowdown_mean: float | None
@@ -68,6 +71,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     cost: float
     energy_kwh: float
     usage: Usage
+    curves: Fragmentation | None
     by_size: tuple[SizeGroup, ...]
     steps: int
     policy_cpu_s: float
@@ -75,12 +79,13 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(outcome: Outcome) -> Metrics:
-    """O(records · kinds + placements + levels)."""
+    """O(records · kinds + levels), and for each placement what `fragmentation_of` takes."""
     jobs = jobs_of(outcome)
     done = jobs.is_done
     ends_s = [stay.ended_s for stay in outcome.stays]
     until_s = max(ends_s, default=outcome.from_s) if outcome.is_whole else outcome.to_s
     usage = usage_of(outcome, until_s)
+    fragmentation = fragmentation_of(outcome, until_s)
     ratios = finish_time_ratios(jobs, outcome.levels)[done]
     ratios = ratios[np.isfinite(ratios)]
     slow = slowdowns(jobs)
@@ -103,6 +108,7 @@ def measure(outcome: Outcome) -> Metrics:
         wait_p99_s=_percentile(jobs.wait_s[done], 99),
         utilisation=usage.utilised.get(chief, 0.0),
         allocation=usage.allocated.get(chief, 0.0),
+        fragmentation=fragmentation.mean if fragmentation else None,
         ftf_worst=float(ratios.max()) if len(ratios) else None,
         ftf_unfair_share=float(np.mean(ratios > 1.0 + 1e-9)) if len(ratios) else None,
         slowdown_mean=_mean(slow[done]),
@@ -116,6 +122,7 @@ def measure(outcome: Outcome) -> Metrics:
         cost=usage.cost,
         energy_kwh=usage.energy_kwh,
         usage=usage,
+        curves=fragmentation,
         by_size=_by_size(jobs, slow),
         steps=outcome.steps,
         policy_cpu_s=outcome.policy_cpu_s,

@@ -1,5 +1,6 @@
 """Simulations on a page and in a table."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from suanli.reports.simulation_figures import (
     devices_in_use,
     gantt,
     gantt_rows,
+    over_demand,
     pareto_front,
     runs_of,
     trade_offs,
@@ -46,9 +48,11 @@ def job(name: str, devices: float = 1, nodes: int = 1) -> Workload:
     return Workload(name=name, kind=Kind.TRAIN, run=(), demand=demand, nodes=nodes)
 
 
-def simulated(policy: str, *, oracle: bool = False, names: tuple[str, ...] = ("a", "b", "c", "d")) -> Outcome:
+def simulated(
+    policy: str, *, oracle: bool = False, names: tuple[str, ...] = ("a", "b", "c", "d"), work: float = 3600.0
+) -> Outcome:
     arrivals = tuple(
-        Arrival(at_s=60.0 * i, work=3600.0 / (i + 1), workload=job(name, devices=2 if i % 2 else 1))
+        Arrival(at_s=60.0 * i, work=work / (i + 1), workload=job(name, devices=2 if i % 2 else 1))
         for i, name in enumerate(names)
     )
     conditions = Conditions(oracle=oracle)
@@ -90,6 +94,16 @@ def test_names_of_users_are_text_on_the_page(tmp_path: Path) -> None:
     assert "alert(1)</script>" not in text
     assert "<b>x</b>" not in text
     assert "<i>title</i>" not in text
+
+
+def test_where_nothing_ends_the_page_shows_what_is_held_as_more_is_asked_for(tmp_path: Path) -> None:
+    outcome = simulated("fifo", work=math.inf)
+    text = write(tmp_path / "r.html", "Pods that stay", [outcome]).read_text(encoding="utf-8")
+    assert re.findall(r"<h2>(.*?)</h2>", text)[:3] == ["Held and fragmented", "In use", "Queue"]
+    held, fragmented = drawn(over_demand(runs_of([outcome])))
+    assert list(held.x) == [25, 75, 100, 150]
+    assert list(held.y) == [25, 75, 100, 100]
+    assert fragmented.y[-1] == 0
 
 
 def test_the_table_marks_what_is_better_and_only_that(outcomes: list[Outcome]) -> None:
