@@ -7,6 +7,9 @@ import msgspec
 from suanli import spec
 from suanli.catalog.accelerators import Accelerator, Catalog, load
 from suanli.control.requests import Asked
+from suanli.domain.errors import UsageError
+from suanli.domain.mix import MixProblem
+from suanli.domain.problem import PlacementProblem
 from suanli.spec import OwnAccelerator, Problem, Source
 
 
@@ -35,10 +38,30 @@ def declare(
         return load().with_user(_entry(accelerator) for accelerator in own or accelerators)
 
     read = spec.read(sources, catalog_with, now_s=now_s, overrides=overrides, known=known)
+    if read.problems:
+        raise UsageError(
+            f"{read.problems[0].name} is a problem to solve; there is nothing in it to run.",
+            remedy="Use `suanli solve -f FILE`.",
+        )
     asked = Asked(
         workloads=read.workloads, fleet=read.fleet, accelerators=read.accelerators, alerts=read.alerts
     )
     return Declared(asked=asked, warnings=read.warnings)
+
+
+def declare_problems(
+    sources: Sequence[Source], overrides: Sequence[str] = ()
+) -> tuple[tuple[PlacementProblem | MixProblem, ...], tuple[Problem, ...]]:
+    """Read problems to solve, and warnings. Raises SpecErrors with every mistake of every source.
+
+    A fleet beside them may define accelerators of its own.
+    """
+
+    def catalog_with(own: Sequence[OwnAccelerator]) -> Catalog:
+        return load().with_user(map(_entry, own))
+
+    read = spec.read(sources, catalog_with, now_s=0.0, overrides=overrides)
+    return read.problems, read.warnings
 
 
 def _entry(own: OwnAccelerator) -> Accelerator:

@@ -11,6 +11,8 @@ from suanli.solvers.mip import solve_mip
 from suanli.solvers.rows import Rows
 from suanli.solvers.status import Status
 
+DUST = 1e-9
+
 
 class Quantity(msgspec.Struct, frozen=True, kw_only=True):
     """How much of an item; `reduced_cost` is what one more unit of the limit that holds it would change the objective
@@ -65,7 +67,7 @@ def solve_mix(problem: MixProblem) -> MixAnswer:
         status, x, bound = exact.status, exact.x, exact.bound
     if status not in (Status.OPTIMAL, Status.FEASIBLE):
         return MixAnswer(status=status, objective=np.nan, bound=bound, cost_usd=0.0)
-    x = x + 0.0  # no -0
+    x = _clean(x)
     return MixAnswer(
         status=status,
         objective=float(objective @ x),
@@ -102,7 +104,7 @@ def _quantities(problem: MixProblem, x: Floats, reduced_costs: Floats) -> tuple[
 
 
 def _demands(problem: MixProblem, matrix: SparseMatrix, x: Floats, duals: Floats) -> tuple[DemandMet, ...]:
-    amounts = matrix.dot(x)
+    amounts = _clean(matrix.dot(x))
     return tuple(
         DemandMet(
             name=demand.name,
@@ -113,6 +115,11 @@ def _demands(problem: MixProblem, matrix: SparseMatrix, x: Floats, duals: Floats
         )
         for i, demand in enumerate(problem.demands)
     )
+
+
+def _clean(amounts: Floats) -> Floats:
+    """Without the dust of floating-point sums."""
+    return np.where(np.abs(amounts) < DUST, 0.0, amounts)
 
 
 def _note(problem: MixProblem, x: Floats, lower: Floats, upper: Floats) -> str:

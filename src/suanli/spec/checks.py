@@ -13,6 +13,8 @@ from suanli.spec.scope import Document, Path, Scope
 
 CYCLES_MAX = 20
 CYCLE_SHOWN = 20
+NO_WORKLOADS = ("fleet", "alert", "problem", "mix")
+"""Kinds whose names are their own."""
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -26,7 +28,7 @@ def check_names(documents: Iterable[Document], findings: Findings) -> None:
     """One workload of a name, one alert of a name, one fleet. O(documents)."""
     first: dict[tuple[str, str], Document] = {}
     for document in documents:
-        kind = document.kind if document.kind in ("fleet", "alert") else "workload"
+        kind = document.kind if document.kind in NO_WORKLOADS else "workload"
         other = first.setdefault((kind, "" if kind == "fleet" else document.name), document)
         if other is document or not document.name:
             continue

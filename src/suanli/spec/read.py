@@ -8,13 +8,18 @@ from pydantic import ValidationError
 from suanli.domain.alerts import AlertRule
 from suanli.domain.errors import SpecError
 from suanli.domain.fleet import Fleet
+from suanli.domain.mix import MixProblem
+from suanli.domain.problem import PlacementProblem
 from suanli.domain.workload import Workload
 from suanli.spec.alert import AlertShape, alert_of
-from suanli.spec.checks import Read, check_against, check_dependencies, check_names
+from suanli.spec.checks import NO_WORKLOADS, Read, check_against, check_dependencies, check_names
 from suanli.spec.fleet import fleet_of, own_accelerators
 from suanli.spec.fleet_shape import FleetShape
 from suanli.spec.messages import shape_problems
+from suanli.spec.mix import MixShape, mix_of
 from suanli.spec.overrides import override
+from suanli.spec.placement import problem_of
+from suanli.spec.placement_shape import ProblemShape
 from suanli.spec.problems import Findings, Problem, nearest, shown
 from suanli.spec.schema import SHAPES, Declared
 from suanli.spec.scope import AcceleratorCatalog, CatalogWith, Document, OwnAccelerator, Path, Scope
@@ -29,6 +34,7 @@ class Declarations(msgspec.Struct, frozen=True, kw_only=True):
     accelerators: tuple[OwnAccelerator, ...] = ()
     workloads: tuple[Workload, ...] = ()
     alerts: tuple[AlertRule, ...] = ()
+    problems: tuple[PlacementProblem | MixProblem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
@@ -56,6 +62,7 @@ def read(
     fleet: Fleet | None = None
     workloads: list[Read] = []
     alerts: list[AlertRule] = []
+    problems: list[PlacementProblem | MixProblem] = []
     for document, shape in shapes:
         scope = Scope(document, catalog, now_s, findings)
         match shape:
@@ -63,10 +70,14 @@ def read(
                 fleet = fleet_of(shape, scope)
             case AlertShape():
                 alerts += alert_of(shape, scope)
+            case ProblemShape():
+                problems.append(problem_of(shape, scope))
+            case MixShape():
+                problems.append(mix_of(shape, scope))
             case _:
                 workloads.append(Read(workload_of(shape, scope), scope))
     if whole:
-        declared = (document.name for document in documents if document.kind not in ("fleet", "alert"))
+        declared = (document.name for document in documents if document.kind not in NO_WORKLOADS)
         check_dependencies(workloads, {*known, *declared})
     if fleet:
         check_against(fleet, workloads)
@@ -77,6 +88,7 @@ def read(
         accelerators=own,
         workloads=tuple(item.workload for item in workloads),
         alerts=tuple(alerts),
+        problems=tuple(problems),
         warnings=tuple(findings.warnings),
     )
 

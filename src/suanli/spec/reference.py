@@ -29,6 +29,8 @@ def reference() -> str:
         batch=_rows(field for field in batch if field not in serve),
         serve=_rows(field for field in serve if field not in batch),
         alert=_rows(_fields("alert")),
+        problem=_rows(_fields("problem")),
+        mix=_rows(_fields("mix")),
     )
 
 
@@ -215,4 +217,47 @@ summary: The node's CPU has been fully used for minutes.
 | Field | Value | Meaning |
 | --- | --- | --- |
 {alert}
+
+## kind: problem
+
+For `suanli solve`: a one-shot question of who goes where, and when. `docs/solve.md` says what exactly is asked.
+
+```yaml
+kind: problem
+name: tonight
+objective: min-completion-time
+nodes:
+  - {{name: h100, count: 2, accelerators: H100:8, cpus: 128, memory: 1TiB}}
+  - {{name: a100, count: 3, accelerators: A100-80GB:8, cpus: 96, memory: 1TiB, price: 1.70/h per accelerator}}
+workloads:
+  - name: pretrain
+    nodes: 2
+    resources: {{accelerators: [H100:8, A100-80GB:8], cpus: 64, memory: 512GiB}}
+    duration: {{H100: 6h, A100-80GB: 11h}}
+  - name: embed
+    resources: {{accelerators: A100-80GB:4, cpus: 40, memory: 128GiB}}
+    duration: 5h
+```
+
+| Field | Value | Meaning |
+| --- | --- | --- |
+{problem}
+
+## kind: mix
+
+For `suanli solve`: how much of each resource to have.
+
+```yaml
+kind: mix
+name: next-month
+items:
+  - {{name: h100-memory, unit: GiB, price: 22, to: 5120}}
+  - {{name: a100-memory, unit: GiB, price: 11, to: 10240}}
+demands:
+  - {{name: models in memory, per_unit: {{h100-memory: 1, a100-memory: 1}}, at_least: 6000}}
+```
+
+| Field | Value | Meaning |
+| --- | --- | --- |
+{mix}
 """

@@ -9,10 +9,12 @@ from pydantic import Field, TypeAdapter
 
 from suanli.spec.alert import AlertShape
 from suanli.spec.fleet_shape import FleetShape
+from suanli.spec.mix import MixShape
+from suanli.spec.placement_shape import ProblemShape
 from suanli.spec.scope import Path
 from suanli.spec.workload_shape import Batch, Serve
 
-Declared = FleetShape | Batch | Serve | AlertShape
+Declared = FleetShape | Batch | Serve | AlertShape | ProblemShape | MixShape
 Schema = Mapping[str, Any]
 
 SHAPES: Mapping[str, type[Declared]] = {
@@ -21,6 +23,8 @@ SHAPES: Mapping[str, type[Declared]] = {
     "job": Batch,
     "serve": Serve,
     "alert": AlertShape,
+    "problem": ProblemShape,
+    "mix": MixShape,
 }
 
 
@@ -30,7 +34,7 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Suanli",
-        "description": "What Suanli is to manage: the fleet, training, other jobs, services and alert rules.",
+        "description": "What Suanli is to manage or to solve: fleet, training, jobs, services, alert rules, problems.",
         **_tidy(adapter.json_schema(), yaml.safe_load),
     }
 

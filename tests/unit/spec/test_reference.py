@@ -19,9 +19,10 @@ def test_the_page_is_what_the_models_say():
 
 
 def test_every_example_of_the_page_can_be_read(declare):
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 5
     read = declare(*EXAMPLES)
     assert (read.fleet.name, len(read.workloads), len(read.alerts), read.warnings) == ("lab", 3, 1, ())
+    assert [problem.name for problem in read.problems] == ["tonight", "next-month"]
 
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "examples").glob("*")), ids=lambda path: path.name)
@@ -38,7 +39,7 @@ def test_the_schema_is_one_of_the_kinds():
         for field in [whole["$defs"][option["$ref"].rpartition("/")[2]]["properties"]["kind"]]
         for kind in field.get("enum", [field.get("const")])
     }
-    assert kinds == {"fleet", "train", "job", "serve", "alert"}
+    assert kinds == {"fleet", "train", "job", "serve", "alert", "problem", "mix"}
     assert json.loads(json.dumps(whole)) == whole
 
 

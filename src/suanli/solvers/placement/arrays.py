@@ -92,6 +92,12 @@ def arrays_of(problem: PlacementProblem) -> Arrays:
     )
 
 
+def never_fitting(problem: PlacementProblem) -> tuple[str, ...]:
+    """Gangs that can run nowhere, even with all nodes to themselves."""
+    arrays = arrays_of(problem)
+    return tuple(gang.name for g, gang in enumerate(problem.gangs) if not arrays.pairs_of(g))
+
+
 def _fits(problem: PlacementProblem, nodes: int, node_class: int, demand: tuple[float, ...]) -> bool:
     one = problem.classes[node_class]
     roomy = all(d <= c * (1 + FIT_TOLERANCE) for d, c in zip(demand, one.capacity, strict=True))

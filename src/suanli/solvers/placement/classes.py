@@ -37,10 +37,7 @@ def class_program(arrays: Arrays, *, strong: bool) -> ClassProgram:
     rows = Rows()
     _each_once(arrays, rows)
     prices = tuple(
-        tuple(
-            _room(arrays, rows, c, arrays.demand[:, r], float(arrays.capacity[c, r]))
-            for r in range(arrays.capacity.shape[1])
-        )
+        tuple(_room(arrays, rows, c, shares_of(arrays, c, r)) for r in range(arrays.capacity.shape[1]))
         for c in range(len(arrays.count))
     )
     if strong:
@@ -61,19 +58,33 @@ def _each_once(arrays: Arrays, rows: Rows) -> None:
         rows.add(list(pairs), [1.0] * len(pairs), least, 1.0)
 
 
-def _room(arrays: Arrays, rows: Rows, node_class: int, weight: Floats, capacity: float) -> int:
-    """Of the weight[P] that lies on a class, each node carries `capacity` at a time."""
-    inside = np.nonzero((arrays.node_class == node_class) & (weight > 0))[0]
-    amounts = weight[inside] * arrays.size[arrays.gang[inside]]
-    whole = float(arrays.count[node_class]) * capacity
-    if arrays.objective.may_wait:  # work over time: amounts times durations within capacity times completion
+def shares_of(arrays: Arrays, node_class: int, resource: int) -> Floats:
+    """float[P]: the share of a node of the class that a pair takes of a resource; 0 for pairs of other classes.
+
+    Shares, since a solver copes badly with bytes beside accelerators.
+    """
+    capacity = float(arrays.capacity[node_class, resource])
+    inside = arrays.node_class == node_class
+    return (
+        np.where(inside, arrays.demand[:, resource] / capacity, 0.0)
+        if capacity > 0
+        else np.zeros(len(inside))
+    )
+
+
+def _room(arrays: Arrays, rows: Rows, node_class: int, share: Floats) -> int:
+    """Of the share[P] that lies on a class, each node carries 1 at a time."""
+    inside = np.nonzero(share > 0)[0]
+    amounts = share[inside] * arrays.size[arrays.gang[inside]]
+    count = float(arrays.count[node_class])
+    if arrays.objective.may_wait:  # work over time: amounts times durations within nodes times completion
         amounts = amounts * arrays.duration_s[inside]
         last = arrays.pairs + len(arrays.count)
-        return rows.add([*inside.tolist(), last], [*amounts.tolist(), -whole], upper=0.0)
+        return rows.add([*inside.tolist(), last], [*amounts.tolist(), -count], upper=0.0)
     if arrays.opening_score[node_class] > 0:
         opened = arrays.pairs + node_class
-        return rows.add([*inside.tolist(), opened], [*amounts.tolist(), -capacity], upper=0.0)
-    return rows.add(inside.tolist(), amounts.tolist(), upper=whole)
+        return rows.add([*inside.tolist(), opened], [*amounts.tolist(), -1.0], upper=0.0)
+    return rows.add(inside.tolist(), amounts.tolist(), upper=count)
 
 
 def _strengthen(arrays: Arrays, rows: Rows) -> None:
@@ -81,18 +92,13 @@ def _strengthen(arrays: Arrays, rows: Rows) -> None:
     still sums to at most 1, but more of what does not is seen."""
     for node_class in range(len(arrays.count)):
         for r in range(arrays.capacity.shape[1]):
-            capacity = float(arrays.capacity[node_class, r])
-            inside = arrays.node_class == node_class
-            if capacity <= 0 or not inside.any():
-                continue
-            share = np.where(inside, arrays.demand[:, r] / capacity, 0.0)
-            seen = [share]
+            seen = [shares_of(arrays, node_class, r)]
             for k in range(1, DUAL_FEASIBLE_MAX + 1):
-                rounded = _dual_feasible(share, k)
+                rounded = _dual_feasible(seen[0], k)
                 # no row for a function that no demand gains by
                 if not any((rounded <= other + 1e-12).all() for other in seen):
                     seen.append(rounded)
-                    _room(arrays, rows, node_class, rounded, 1.0)
+                    _room(arrays, rows, node_class, rounded)
 
 
 def _dual_feasible(share: Floats, k: int) -> Floats:

@@ -1,7 +1,7 @@
 """`cp`: constraint programming by CP-SAT. Instants and amounts are whole numbers there; nothing is lost by it."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ from suanli.solvers.placement.answer import Answer, Chosen, answer_of, gap_of, m
 from suanli.solvers.placement.arrays import Arrays, arrays_of
 from suanli.solvers.placement.classes import rounded_bound
 from suanli.solvers.placement.greedy import greedily
-from suanli.solvers.placement.limits import Limits
+from suanli.solvers.placement.limits import INSTALL, Limits, NotSuited
 from suanli.solvers.placement.lp import relaxed_bound
 from suanli.solvers.placement.orders import best_of
 from suanli.solvers.placement.whole import Whole, whole_amounts
@@ -42,6 +42,15 @@ def cp(problem: PlacementProblem, limits: Limits, seed: int) -> Answer:
     return _solved(problem, arrays, model, known, bound, limits, seed)
 
 
+def ortools() -> Any:
+    """CP-SAT's module. Raises NotSuited where it is not installed."""
+    try:
+        from ortools.sat.python import cp_model
+    except ModuleNotFoundError as error:
+        raise NotSuited("It needs OR-Tools, which is not installed.", remedy=INSTALL) from error
+    return cp_model
+
+
 class _Model(msgspec.Struct, eq=False, kw_only=True):
     """The model and the variables an answer is read from."""
 
@@ -53,8 +62,7 @@ class _Model(msgspec.Struct, eq=False, kw_only=True):
 
 
 def _model(arrays: Arrays, whole: Whole, bound: float, known: tuple[Chosen, ...] | None) -> _Model:
-    from ortools.sat.python import cp_model
-
+    cp_model = ortools()
     cp = cp_model.CpModel()
     runs = [cp.new_bool_var("") for _ in range(arrays.pairs)]
     holds = {
@@ -192,8 +200,7 @@ def _solved(
     limits: Limits,
     seed: int,
 ) -> Answer:
-    from ortools.sat.python import cp_model
-
+    cp_model = ortools()
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = seed

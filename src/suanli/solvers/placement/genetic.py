@@ -1,6 +1,8 @@
 """`genetic`: NSGA-II by pymoo over orders and choices; an answer, and the front of cost, completion time and
 value."""
 
+from typing import Any
+
 import numpy as np
 
 from suanli.domain.problem import PlacementProblem
@@ -15,7 +17,7 @@ from suanli.solvers.placement.answer import (
 )
 from suanli.solvers.placement.arrays import Arrays, Floats, arrays_of
 from suanli.solvers.placement.greedy import greedily
-from suanli.solvers.placement.limits import Limits
+from suanli.solvers.placement.limits import INSTALL, Limits, NotSuited
 from suanli.solvers.placement.listing import listed
 from suanli.solvers.placement.lp import relaxed_bound
 from suanli.solvers.placement.orders import best_of
@@ -42,15 +44,23 @@ def genetic(problem: PlacementProblem, limits: Limits, seed: int) -> Answer:
     return answer_of("genetic", problem, arrays, chosen, bound, front=front)
 
 
+def pymoo() -> tuple[Any, Any, Any]:
+    """What is needed of pymoo. Raises NotSuited where it is not installed."""
+    try:
+        from pymoo.algorithms.moo.nsga2 import NSGA2
+        from pymoo.core.problem import ElementwiseProblem
+        from pymoo.optimize import minimize
+    except ModuleNotFoundError as error:
+        raise NotSuited("It needs pymoo, which is not installed.", remedy=INSTALL) from error
+    return ElementwiseProblem, NSGA2, minimize
+
+
 def _evolved(arrays: Arrays, limits: Limits, seed: int) -> list[Found]:
     """Every distinct answer met on the way."""
-    from pymoo.algorithms.moo.nsga2 import NSGA2
-    from pymoo.core.problem import ElementwiseProblem
-    from pymoo.optimize import minimize
-
+    elementwise_problem, nsga2, minimize = pymoo()
     met: dict[tuple[float, int, float], Found] = {}
 
-    class Keys(ElementwiseProblem):
+    class Keys(elementwise_problem):
         def __init__(self) -> None:
             super().__init__(n_var=arrays.gangs + arrays.pairs, n_obj=4, xl=0.0, xu=1.0)
 
@@ -65,14 +75,19 @@ def _evolved(arrays: Arrays, limits: Limits, seed: int) -> list[Found]:
             # the score as well, so that the front is dense where it is asked for
             out["F"] = [here.cost_usd, float(here.completion_s), -here.value, here.score]
 
-    minimize(Keys(), NSGA2(pop_size=limits.population), ("n_gen", limits.generations), seed=seed)
+    minimize(Keys(), nsga2(pop_size=limits.population), ("n_gen", limits.generations), seed=seed)
     return list(met.values())
 
 
 def _front(problem: PlacementProblem, arrays: Arrays, found: list[Found]) -> tuple[FrontPoint, ...]:
-    """What nothing met betters in all three at once, by cost; thinned evenly where there is much of it."""
-    points = sorted(found, key=lambda f: (f[0].cost_usd, f[0].completion_s, -f[0].value))
-    kept = [f for i, f in enumerate(points) if not any(_betters(g[0], f[0]) for g in points[:i])]
+    """What nothing met betters in all at once, by cost; thinned evenly where there is much of it. Value counts where
+    something may be left out."""
+    matters = arrays.objective.may_leave_out
+    points = sorted(found, key=lambda f: (f[0].cost_usd, f[0].completion_s, -f[0].value * matters))
+    kept: list[Found] = []
+    for point in points:
+        if not any(_betters(other[0], point[0], matters) for other in kept):
+            kept.append(point)
     if len(kept) > FRONT_MAX:
         kept = [kept[round(i)] for i in np.linspace(0, len(kept) - 1, FRONT_MAX)]
     return tuple(
@@ -86,9 +101,9 @@ def _front(problem: PlacementProblem, arrays: Arrays, found: list[Found]) -> tup
     )
 
 
-def _betters(one: Measured, other: Measured) -> bool:
+def _betters(one: Measured, other: Measured, value_matters: bool) -> bool:
     return (
         one.cost_usd <= other.cost_usd + 1e-9
         and one.completion_s <= other.completion_s
-        and one.value >= other.value - 1e-9
+        and (not value_matters or one.value >= other.value - 1e-9)
     )

@@ -4,6 +4,8 @@ import msgspec
 
 from suanli.domain.errors import UsageError
 
+INSTALL = "Install it with: pip install 'suanli[solve]'"
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """`gap_max` (a fraction) lets exact solvers end early; `columns_max` and `intervals_max` bound the size of what

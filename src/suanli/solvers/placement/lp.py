@@ -40,9 +40,9 @@ def relaxation(problem: PlacementProblem, arrays: Arrays) -> tuple[LinearAnswer,
         program.objective, matrix, program.rows.lower, program.rows.upper, program.lower, program.upper
     )
     prices = tuple(
-        Price(node_class=node_class.name, resource=resource, price=-float(relaxed.row_duals[row]))
+        Price(node_class=node_class.name, resource=resource, price=-float(relaxed.row_duals[row]) / capacity)
         for node_class, rows in zip(problem.classes, program.price_row, strict=True)
-        for resource, row in zip(problem.resources, rows, strict=True)
+        for resource, row, capacity in zip(problem.resources, rows, node_class.capacity, strict=True)
         if relaxed.status == Status.OPTIMAL and -relaxed.row_duals[row] > PRICE_TOLERANCE
     )
     return relaxed, prices

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from suanli.solvers.matrix import Floats
 from suanli.solvers.placement.answer import Chosen, measured
 from suanli.solvers.placement.arrays import Arrays
-from suanli.solvers.placement.classes import step_s
+from suanli.solvers.placement.classes import shares_of, step_s
 from suanli.solvers.rows import Rows
 
 
@@ -176,19 +176,16 @@ def _capacity(
                 on.setdefault((int(seat.node or 0), at), []).append(k)
     classes = arrays.nodes_class
     for (node, _), held in on.items():
-        demand = arrays.demand[[holds[k].pair for k in held]]
         node_class = int(classes[node])
         opens = arrays.opening_score[node_class] > 0
-        for r in range(demand.shape[1]):
-            takes = demand[:, r] > 0
+        for r in range(arrays.capacity.shape[1]):
+            share = shares_of(arrays, node_class, r)[[holds[k].pair for k in held]]
+            takes = share > 0
             columns = [first_hold + k for k, some in zip(held, takes, strict=True) if some]
-            if columns:
-                room = float(arrays.capacity[node_class, r])
-                amounts = demand[takes, r].tolist()
-                if opens:
-                    rows.add([*columns, first_open + node], [*amounts, -room], upper=0.0)
-                else:
-                    rows.add(columns, amounts, upper=room)
+            if columns and opens:
+                rows.add([*columns, first_open + node], [*share[takes].tolist(), -1.0], upper=0.0)
+            elif columns:
+                rows.add(columns, share[takes].tolist(), upper=1.0)
         if opens:
             for k in held:
                 rows.add([first_hold + k, first_open + node], [1.0, -1.0], upper=0.0)
