@@ -9,6 +9,7 @@ from suanli.domain.record import Placement, Record
 from suanli.domain.resources import AcceleratorDemand, Demand
 from suanli.domain.workload import Dataset
 from suanli.policies.parts import Ground, Policy
+from suanli.policies.place.rating import ROUNDING
 from suanli.policies.place.ratings import Ratings, lowest
 from suanli.policies.place.topology import RATINGS_MAX, seconds_to_bring
 from suanli.policies.table import Ask, Bools, Floats, NodeTable, amounts_of
@@ -121,6 +122,7 @@ class Candidates:
     def __init__(self, table: NodeTable, wants: Wants, policy: Policy, ground: Ground) -> None:
         self._table, self._usable, self._policy, self._ground = table, table.usable, policy, ground
         self._place = policy.place
+        self._rng = ground.rng if policy.place.at_random or policy.random_ties else None
         self._sizes, self._fewest, self._is_one = wants.sizes, wants.fewest, wants.most == 1
         allowed = list(wants.alternatives())
         together = wants.indifferent and self._is_one and len(allowed) > 1
@@ -138,21 +140,21 @@ class Candidates:
 
     def find(self) -> tuple[Placement, ...] | None:
         """The whole gang, or None."""
-        if not self._is_one or self._place.at_random:
+        if not self._is_one:
             return self._find_gang()
         for g in range(len(self._groups)):
             ratings = self._ratings(g)
             i = ratings.best()
             if i >= 0:
-                return (ratings.placement(self._any_as_good(ratings, i)),)
+                return (self._drawn(ratings, i) if self._rng else ratings.placement(i),)
         return None
 
-    def _any_as_good(self, ratings: Ratings, best: int) -> int:
-        rng = self._ground.rng
-        if not self._policy.random_ties or rng is None:
-            return best
+    def _drawn(self, ratings: Ratings, best: int) -> Placement:
+        """Any of the best, or of all with room; and then any device that a share fits on."""
         values = ratings.values()
-        return int(rng.choice(np.flatnonzero(values == values[best])))
+        alike = np.flatnonzero(values <= values[best] + ROUNDING)
+        i = int(alike[int(self._rng.integers(len(alike)))]) if self._rng else best
+        return ratings.placement(i, self._rng if self._place.at_random else None)
 
     def _find_gang(self) -> tuple[Placement, ...] | None:
         """More nodes go before a more wanted alternative."""
@@ -167,11 +169,10 @@ class Candidates:
         if best is None:
             return None
         ratings, nodes = self._ratings(best[1]), self._sizes[best[0]]
-        rng = self._ground.rng
-        if self._place.at_random and rng is not None:
-            return _at_random(ratings, nodes, rng)
-        choose = self._place.gang
-        values = ratings.values()
+        choose, values = self._place.gang, ratings.values()
+        if self._place.at_random and self._rng:
+            chosen = self._rng.choice(np.flatnonzero(np.isfinite(values)), nodes, replace=False)
+            return tuple(ratings.placement(i, self._rng) for i in chosen.tolist())
         chosen = choose(self._table, values, nodes) if choose and nodes > 1 else lowest(values, nodes)
         return tuple(ratings.placement(i) for i in chosen.tolist())
 
@@ -182,12 +183,6 @@ class Candidates:
             mix = expected if self._place.knows_mix else None
             self._rated.append(Ratings(self._table, self._place.rule, asks, self._handicap, mix))
         return self._rated[g]
-
-
-def _at_random(ratings: Ratings, nodes: int, rng: np.random.Generator) -> tuple[Placement, ...]:
-    """Any distinct nodes with room, and of a share any device with room."""
-    chosen = rng.choice(np.flatnonzero(np.isfinite(ratings.values())), nodes, replace=False).tolist()
-    return tuple(ratings.placement(i, rng) for i in chosen)
 
 
 def are_met(table: NodeTable, wants: Wants, placements: Sequence[Placement]) -> bool:

@@ -67,7 +67,7 @@ def choose(
         ratings[i] = inf
         if handicap[i] == inf or not has_plain(free[i], amounts):
             continue
-        twin = like[classes[i]]
+        twin = int(like[classes[i]])
         if twin >= 0 and handicap[i] == handicap[twin] and are_alike(i, twin, free, device_free, held):
             ratings[i], choices[i] = ratings[twin], choices[twin]
             continue
@@ -91,7 +91,7 @@ def choose(
                 counts[a],
                 largest,
                 mix,
-                lost[i],
+                float(lost[i]),
                 left[:number],
                 parts,
             )

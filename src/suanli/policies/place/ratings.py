@@ -72,7 +72,7 @@ class Ratings:
         if ask.model < 0:
             devices: tuple[int, ...] = ()
         elif ask.count < 1:
-            devices = (device - 1 if rng is None else int(rng.choice(self._with_room(i, ask))),)
+            devices = (device - 1 if rng is None else self._drawn(i, ask, rng),)
         else:
             devices = self._table.devices_for(i, ask)
         share = self._shares.get((a, devices))
@@ -80,9 +80,10 @@ class Ratings:
             share = self._shares[a, devices] = share_of(ask, devices)
         return Placement(self._table.names[i], share)
 
-    def _with_room(self, i: int, ask: Ask) -> Indices:
+    def _drawn(self, i: int, ask: Ask, rng: np.random.Generator) -> int:
         free, model = self._table.device_free[i], self._table.device_model[i]
-        return np.flatnonzero((model == ask.model) & (free >= ask.count - rating.EPSILON))
+        with_room = np.flatnonzero((model == ask.model) & (free >= ask.count - rating.EPSILON))
+        return int(with_room[int(rng.integers(len(with_room)))])
 
 
 def _expected(table: NodeTable, mix: Mix | None) -> tuple[Floats, Floats, NDArray[np.int64]]:
