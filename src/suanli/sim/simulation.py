@@ -17,6 +17,7 @@ from suanli.domain.workload import Workload
 from suanli.kernel.outcome import events_of, events_seen
 from suanli.kernel.state import State, by_seq
 from suanli.kernel.step import step
+from suanli.policies import compiled
 from suanli.policies.parts import Policy
 from suanli.ports.clock import VirtualClock
 from suanli.ports.fake_engine import FakeEngine
@@ -61,6 +62,7 @@ class Simulation:
         faults: Sequence[Fault] = (),
         cpu_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        compiled.always()
         self.fleet = msgspec.structs.replace(fleet, scaling=None)
         self.state = State(self.fleet)
         self.memory = Memory()
