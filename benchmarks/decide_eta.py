@@ -69,7 +69,9 @@ def _life(policy: str, seed: int) -> Iterator[tuple[bool, int, int]]:
         number = run.state.records[key].attempts_made
         while run.state.records[key].attempts_made == number and run.advance():
             pass
-        yield seen.earliest_s <= run.now_s - now_s <= seen.latest_s, len(true), sum(true)
+        started_s = run.now_s - now_s
+        is_late = seen.earliest_s is not None and started_s >= seen.earliest_s
+        yield is_late and (seen.latest_s is None or started_s <= seen.latest_s), len(true), sum(true)
 
 
 def _trace(rng: np.random.Generator) -> Trace:

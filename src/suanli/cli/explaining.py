@@ -14,6 +14,9 @@ from suanli.reports.quantities import duration
 
 Explanation = Mapping[str, Any]
 
+KNOWN_WELL = 8
+"""Finished workloads from which on a forecast is more than a guess."""
+
 REASONS, HISTORY = 1, 2
 """Levels of the API: what would make it run and why it is where it is; also what happened."""
 
@@ -49,6 +52,7 @@ def _lines(e: Explanation, verbose: int) -> Iterator[str]:
         yield from _field("resource", e["resource"])
         yield from _field("tier", e["tier"] or "")
     yield from _field("will it help", e["advice"])
+    yield from _field("starts", _foreseen(e["foresight"]))
     yield from would_run_lines(e["would_run_if"])
     yield from _here(e["here_because"])
     for index, line in enumerate(e["history"] if verbose else ()):
@@ -60,6 +64,21 @@ def _lines(e: Explanation, verbose: int) -> Iterator[str]:
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
     return "; ".join(" ".join(named(name, value)) for name, value in evidence.items())
+
+
+def _foreseen(seen: Mapping[str, Any] | None) -> str:
+    """When, between when and when in eight futures of ten, and how much is known about it."""
+    if seen is None:
+        return ""
+    if seen["start_s"] is None:
+        text = f"not within {duration(seen['beyond_s'])}, in most futures"
+    else:
+        late = duration(seen["latest_s"]) if seen["latest_s"] is not None else "much later"
+        band = f"80 %: {duration(seen['earliest_s'])} to {late}"
+        text = f"in about {duration(seen['start_s'])} ({band})"
+    if seen["known"] < KNOWN_WELL:
+        text += "; a guess, for little has finished here yet"
+    return text
 
 
 def _here(here: Mapping[str, Any] | None) -> Iterator[str]:

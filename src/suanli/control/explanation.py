@@ -13,11 +13,13 @@ from suanli.control.views import ran_s, reason_of
 from suanli.domain.decision import Decision, Memory, Place
 from suanli.domain.reasons import Evidence, Reason, code_of
 from suanli.domain.record import Record, Status
-from suanli.kernel.relax import Relaxation, would_run_if
+from suanli.kernel.relax import Relaxation, changes_that_help
 from suanli.kernel.state import State
 from suanli.policies.registry import parse
 from suanli.reports.quantities import duration
 from suanli.reports.sentences import advice, sentence
+from suanli.sim.foresee import Foresight, foresee, runs_if
+from suanli.sim.simulation import Conditions
 
 DECISIONS_READ = 200
 """Recorded decisions looked through for what held a workload back before."""
@@ -42,7 +44,10 @@ class Because(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """`sentence` says where it stands. Reason, evidence and the two bits are set while it waits or starts."""
+    """`sentence` says where it stands. Reason, evidence and the two bits are set while it waits or starts.
+
+    `foresight` is when it starts, where waiting helps at all.
+    """
 
     key: str
     status: Status
@@ -55,9 +60,13 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     will_preemption_help: bool | None = None
     advice: str = ""
     would_run_if: tuple[Relaxation, ...] = ()
+    foresight: Foresight | None = None
     here_because: Because | None = None
     history: tuple[Line, ...] = ()
 
+
+LIVE = Conditions(start_s=2.0, restart_s=2.0, stop_s=2.0)
+"""What coming up and leaving take, roughly, where forecasts are played."""
 
 LINES_AT_LEVEL = (0, 10, LINES_KEPT)
 """How much of what happened is told."""
@@ -68,22 +77,23 @@ def explain(
 ) -> tuple[Explanation, ...]:
     """Each record of a name or key; `level` 1 or 2 adds its latest events. Raises NotFound.
 
-    Trying changes costs up to 24 steps on a copy, outside of the mutex; replicas alike are tried once.
+    Trying changes and foreseeing the start go on outside of the mutex, on a copy; replicas alike are tried once.
     """
     with held(controller):
         records = records_of(controller, name)
         snapshot = take(controller)
         trial = _Trial(controller.state.copy(), controller.memory)
     past = controller.ports.store.decisions(DECISIONS_READ)
-    tried: dict[Status, tuple[Relaxation, ...]] = {}
+    tried: dict[Status, tuple[tuple[Relaxation, ...], Foresight | None]] = {}
     answers: list[Explanation] = []
     for record in records:
         if record.status not in tried:
-            tried[record.status] = trial.would_run_if(record, snapshot)
+            tried[record.status] = trial.would_run_if(record, snapshot), trial.foresight(record, snapshot)
         answers.append(
             msgspec.structs.replace(
                 _standing(record, snapshot),
-                would_run_if=tried[record.status],
+                would_run_if=tried[record.status][0],
+                foresight=tried[record.status][1],
                 here_because=_because(record, past),
                 history=journal.lines(record.key, LINES_AT_LEVEL[level]),
             )
@@ -98,8 +108,22 @@ class _Trial(msgspec.Struct, frozen=True):
     memory: Memory
 
     def would_run_if(self, record: Record, snapshot: Snapshot) -> tuple[Relaxation, ...]:
+        """Of the changes that help those after which it also starts when things go on."""
         policy, rng = parse(snapshot.world.policy), np.random.default_rng(snapshot.world.seq)
-        return would_run_if(self.state, policy, self.memory, record.key, snapshot.now_s, rng)
+        key, now_s = record.key, snapshot.now_s
+        found = changes_that_help(self.state, policy, self.memory, key, now_s, rng)
+        return tuple(
+            relaxation
+            for change, relaxation in found
+            if runs_if(self.state, self.memory, policy, key, change, now_s, rng)
+        )
+
+    def foresight(self, record: Record, snapshot: Snapshot) -> Foresight | None:
+        why = reason_of(record, snapshot.decision)
+        if record.status is not Status.WAITING or why is None or not why.will_waiting_help:
+            return None
+        policy, rng = parse(snapshot.world.policy), np.random.default_rng(snapshot.world.seq)
+        return foresee(self.state, self.memory, policy, record.key, snapshot.now_s, rng, conditions=LIVE)
 
 
 def _standing(record: Record, snapshot: Snapshot) -> Explanation:

@@ -18,7 +18,7 @@ from suanli.sim.trace import Arrival, Trace
 DRAWS = 40
 """Futures that are played."""
 
-STEPS_MAX = 400
+STEPS_MAX = 200
 """Instants that are played in one future before it is given up: what has not started by then starts later."""
 
 ARRIVALS_SINCE_S = 86_400.0
@@ -31,15 +31,16 @@ _NOBODY = Trace(name="", arrivals=())
 
 
 class Foresight(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds from now: the median and the 80 % band of when it starts; inf where most futures did not get that far.
+    """Seconds from now: the median and the 80 % band of when it starts; None: later than `beyond_s`, if ever.
 
     `futures` were played, in `started` of them it started. `known` is how many finished workloads the spread of
     durations was learned from.
     """
 
-    start_s: float
-    earliest_s: float
-    latest_s: float
+    start_s: float | None
+    earliest_s: float | None
+    latest_s: float | None
+    beyond_s: float
     futures: int
     started: int
     known: int
@@ -63,19 +64,24 @@ def foresee(
     those of the last day, at their rate. O(draws · steps until it starts).
     """
     spread = Spread(state.records.values(), now_s)
-    starts = sorted(
-        _start_in_a_future(state, memory, policy, key, now_s, rng, conditions, spread, steps_max)
-        for _ in range(draws)
-    )
+    played = [
+        _play(state, memory, policy, key, now_s, rng, conditions, spread, steps_max) for _ in range(draws)
+    ]
+    starts = sorted(start_s for start_s, _ in played)
     tenth = max(1, (draws + 1) // 10)
     return Foresight(
-        start_s=starts[draws // 2],
-        earliest_s=starts[tenth - 1],
-        latest_s=starts[draws - tenth],
+        start_s=_finite(starts[draws // 2]),
+        earliest_s=_finite(starts[tenth - 1]),
+        latest_s=_finite(starts[draws - tenth]),
+        beyond_s=min((span_s for start_s, span_s in played if math.isinf(start_s)), default=0.0),
         futures=draws,
         started=sum(math.isfinite(start_s) for start_s in starts),
         known=spread.known,
     )
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
 
 
 def runs_if(
@@ -101,7 +107,7 @@ def runs_if(
     return run.state.records[key].attempts_made > state.records[key].attempts_made
 
 
-def _start_in_a_future(
+def _play(
     state: State,
     memory: Memory,
     policy: Policy,
@@ -111,8 +117,8 @@ def _start_in_a_future(
     conditions: Conditions,
     spread: Spread,
     steps_max: int,
-) -> float:
-    """Seconds from now until it is placed, inf where that is not within the steps that are played."""
+) -> tuple[float, float]:
+    """Seconds from now until it is placed, inf where that is not within the steps; and the seconds that were played."""
     left = _left(state, now_s, spread, rng)
     trace = Trace(name="", arrivals=_arrivals(state, now_s, spread, rng))
     run = Simulation.going_on(state, memory, left, trace, policy, conditions, rng, now_s)
@@ -120,10 +126,10 @@ def _start_in_a_future(
     for _ in range(steps_max):
         going_on = run.advance()
         if run.state.records[key].attempts_made > number:
-            return run.now_s - now_s
+            return run.now_s - now_s, run.now_s - now_s
         if not going_on:
             break
-    return math.inf
+    return math.inf, run.now_s - now_s
 
 
 def _left(state: State, now_s: float, spread: Spread, rng: np.random.Generator) -> dict[str, float]:
