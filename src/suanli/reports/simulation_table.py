@@ -93,7 +93,13 @@ def _met(run: Metrics) -> float | None:
 
 
 def _resources(runs: Sequence[Metrics]) -> list[_Line]:
-    kinds = dict.fromkeys(kind for run in runs for kind in run.usage.allocated if kind != "accelerators")
+    """Allocation by kind, of those that anybody asked for."""
+    kinds = dict.fromkeys(
+        kind
+        for run in runs
+        for kind, share in run.usage.allocated.items()
+        if share and kind != "accelerators"
+    )
     return [
         _Line(name=f"allocation, {kind}", value=_allocated(kind), write=_percent, less=None) for kind in kinds
     ]
