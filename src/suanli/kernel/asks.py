@@ -9,7 +9,7 @@ from suanli.domain.record import Placement, Record
 from suanli.domain.resources import AcceleratorDemand, Demand
 from suanli.domain.workload import Dataset
 from suanli.policies.parts import Ground, Policy
-from suanli.policies.place.rating import ROUNDING
+from suanli.policies.place.measures import ROUNDING
 from suanli.policies.place.ratings import Ratings, lowest
 from suanli.policies.place.topology import RATINGS_MAX, seconds_to_bring
 from suanli.policies.table import Ask, Bools, Floats, NodeTable, amounts_of
@@ -18,7 +18,7 @@ Shape = tuple[Demand, int, tuple[int, int] | None, tuple[tuple[str, str], ...], 
 
 BARE = Ground()
 
-MEMO_NODES_MAX = 2**22
+MEMO_NODES_MAX = 2**21
 """Ratings kept for one table, of all shapes: beyond, the oldest shape is rated anew when it comes again."""
 
 
@@ -111,7 +111,7 @@ def find_room(
 def room_among(table: NodeTable, ask: Ask, nodes: Bools, policy: Policy) -> Placement | None:
     """Room on the best of these nodes, bool[N]. O(N)."""
     handicap = np.where(nodes & table.usable & table.labelled(ask.labels), 0.0, np.inf)
-    ratings = Ratings(table, policy.place.rule, [ask], handicap, None)
+    ratings = Ratings(table, policy.place, [ask], handicap, None)
     i = ratings.best()
     return ratings.placement(i) if i >= 0 else None
 
@@ -181,7 +181,7 @@ class Candidates:
             asks, _ = self._groups[len(self._rated)]
             expected = self._policy.mix or self._ground.mix
             mix = expected if self._place.knows_mix else None
-            self._rated.append(Ratings(self._table, self._place.rule, asks, self._handicap, mix))
+            self._rated.append(Ratings(self._table, self._place, asks, self._handicap, mix))
         return self._rated[g]
 
 

@@ -46,7 +46,7 @@ def _compiled(module: ModuleType) -> dict[str, Any]:
 
 
 def _fingerprint(modules: Iterable[str]) -> int:
-    """Of what stands in these modules and those that they import: the compiler's cache on disk looks at one file only."""
+    """Of these modules with what they import, since the compiler's cache on disk looks at one file only."""
     mark = 0
     for name in sorted(set(modules)):
         for value in vars(sys.modules[name]).values():

@@ -50,11 +50,13 @@ class Ground(msgspec.Struct, frozen=True, eq=False):
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Rates nodes and devices by a `rule` of `place.rating`; the lowest are taken, ties go to the first.
 
-    `gang` is how several are chosen, where it is not just the lowest. The rest says what of the `Ground` is used.
+    `weights` are the rule's own; `gang` is how several are chosen, where it is not just the lowest. The rest says what
+    of the `Ground` is used.
     """
 
     summary: str
     rule: int
+    weights: tuple[tuple[float, ...], ...] = ()
     gang: Gang | None = None
     at_random: bool = False
     near_data: bool = False

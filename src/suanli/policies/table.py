@@ -178,6 +178,14 @@ class NodeTable:
         room &= self.usable
         return room & self.labelled(ask.labels) if ask.labels else room
 
+    def has_plain(self, amounts: Amounts) -> Bools:
+        """Nodes, bool[N], with so much free beside devices. What is not asked for fits everywhere. O(N·R)."""
+        room = np.ones(len(self.nodes), dtype=np.bool_)
+        for r, asked in enumerate(amounts):
+            if asked > 0:
+                room &= self.free[:, r] >= asked - TOLERANCE
+        return room
+
     def able(self, ask: Ask) -> Bools:
         """Nodes, bool[N], that had room for `ask` if they were empty and healthy. O(C·R + N)."""
         able = self.able_classes(ask)[self.classes]

@@ -9,33 +9,56 @@ from suanli.domain.record import Placement
 from suanli.domain.resources import Share
 from suanli.policies.compiled import loop
 from suanli.policies.mix import Mix
+from suanli.policies.parts import Place
 from suanli.policies.place import rating
+from suanli.policies.place.measures import EPSILON
 from suanli.policies.table import Ask, Floats, Indices, NodeTable, share_of
 
 _EXPECTED = "expected"
 """Key of a table's memo."""
 
 
+class Kept:
+    """Ratings up to `touched[:since]`, shared by all that ask for the same cores and devices on the same nodes."""
+
+    def __init__(self, nodes: int) -> None:
+        self.since = 0
+        self.values: Floats = np.full(nodes, np.inf)
+        self.choices = np.zeros(nodes, dtype=np.int64)
+        self.seen = np.full(nodes, -1, dtype=np.int64)
+
+
+def _kept(table: NodeTable, alike: tuple[object, ...]) -> Kept:
+    place, mix, *rest = alike
+    key = id(place), id(mix), *rest
+    known = table.memo.get(key)
+    if known is None:
+        # with what the key names by identity, so that it stays
+        known = table.memo[key] = Kept(len(table.nodes)), place, mix
+    return known[0]
+
+
 class Ratings:
     """Of alternatives that differ in the accelerator alone, on one table. Making it is O(N), `best` O(N) in a loop.
 
-    `rule` is a branch of `rating.rate`; `handicap`, float[N], is added to a node's rating, inf to leave it out.
+    `handicap`, float[N], is added to a node's rating, inf to leave it out.
     """
 
     def __init__(
-        self, table: NodeTable, rule: int, asks: Sequence[Ask], handicap: Floats, mix: Mix | None
+        self, table: NodeTable, place: Place, asks: Sequence[Ask], handicap: Floats, mix: Mix | None
     ) -> None:
         n = len(table.nodes)
         self._table = table
         self._asks = tuple(asks)
         self._shares: dict[tuple[int, tuple[int, ...]], Share] = {}
-        self._since = 0
-        self._values = np.full(n, np.inf)
-        self._choices = np.zeros(n, dtype=np.int64)
-        self._seen = np.full(n, -1, dtype=np.int64)
+        self._amounts = asks[0].amounts
+        cores = self._amounts[0]
+        kept = _kept(table, (place, mix, cores, handicap.tobytes(), *((a.model, a.count) for a in asks)))
+        self._kept = kept
         self._choose = loop(rating, "choose", n)
-        self._before = (rule,)
-        self._after = (
+        self._rule = place.rule
+        self._rest = (
+            table.capacity,
             table.free,
             table.device_free,
             table.device_model,
@@ -47,27 +70,28 @@ class Ratings:
             np.array([ask.model for ask in asks], dtype=np.int64),
             np.array([ask.count for ask in asks], dtype=np.float64),
             largest_node(table),
+            np.array(place.weights or ((),), dtype=np.float64),
             *_expected(table, mix),
-            self._values,
-            self._choices,
-            self._seen,
+            kept.values,
+            kept.choices,
+            kept.seen,
         )
 
     def best(self) -> int:
         """The node with the lowest rating, the first of equals; -1 where none has room."""
         touched = self._table.touched
-        best = self._choose(*self._before, touched, self._since, *self._after)
-        self._since = len(touched)
+        best = self._choose(self._rule, touched, self._kept.since, *self._rest)
+        self._kept.since = len(touched)
         return int(best)
 
     def values(self) -> Floats:
         """The ratings now, float[N]; inf where there is no room."""
         self.best()
-        return self._values
+        return np.where(self._table.has_plain(self._amounts), self._kept.values, np.inf)
 
     def placement(self, i: int, rng: np.random.Generator | None = None) -> Placement:
         """The place that was rated on node `i`; with `rng` a share is put on any device that has room. O(D)."""
-        a, device = divmod(int(self._choices[i]), rating.DEVICES)
+        a, device = divmod(int(self._kept.choices[i]), rating.DEVICES)
         ask = self._asks[a]
         if ask.model < 0:
             devices: tuple[int, ...] = ()
@@ -82,18 +106,42 @@ class Ratings:
 
     def _drawn(self, i: int, ask: Ask, rng: np.random.Generator) -> int:
         free, model = self._table.device_free[i], self._table.device_model[i]
-        with_room = np.flatnonzero((model == ask.model) & (free >= ask.count - rating.EPSILON))
+        with_room = np.flatnonzero((model == ask.model) & (free >= ask.count - EPSILON))
         return int(with_room[int(rng.integers(len(with_room)))])
 
 
-def _expected(table: NodeTable, mix: Mix | None) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """The mix as rows; fragmentation by node and when it was found, for all shapes on the table together."""
+def _expected(table: NodeTable, mix: Mix | None) -> tuple[Floats, float, Floats, Floats, NDArray[np.int64]]:
+    """The mix as rows, the cores that go with a device, scarcity by model; then, to be kept up for all shapes together,
+    fragmentation by node and when it was found."""
     known = table.memo.get(_EXPECTED)
     if known is None or known[0] is not mix:
         n = len(table.nodes)
         rows = mix.rows(table.models) if mix else np.zeros((0, 4 + len(table.models)))
-        known = table.memo[_EXPECTED] = mix, (rows, np.zeros(n), np.full(n, -1, dtype=np.int64))
+        asked = _cores_per_device(table, rows), _scarcity(table, rows)
+        at = rows, *asked, np.zeros(n), np.full(n, -1, dtype=np.int64)
+        known = table.memo[_EXPECTED] = mix, at
     return known[1]
+
+
+def _cores_per_device(table: NodeTable, rows: Floats) -> float:
+    """As work that uses devices asks for them, or where none is expected as the fleet has them."""
+    devices = rows[:, 0] * rows[:, 2] * rows[:, 3]
+    if devices.sum() > 0:
+        cores = float((rows[:, 0] * rows[:, 1] * (rows[:, 2] > 0)).sum()) / float(devices.sum())
+    else:
+        cores = float(table.capacity[:, 0].sum()) / max(float(table.device_count.sum()), 1.0)
+    return max(cores, EPSILON)
+
+
+def _scarcity(table: NodeTable, rows: Floats) -> Floats:
+    """float[M]: devices that the mix asks for of a model, each shared evenly among those that will do, by those there
+    are; 1 on average over the fleet's devices."""
+    there = table.devices.sum(axis=0).astype(np.float64)
+    asked = rows[:, 0] * rows[:, 2] * rows[:, 3]
+    will_do = rows[:, 4:]
+    spread = asked / np.maximum(will_do @ there, 1.0)
+    total = float(asked.sum())
+    return (spread @ will_do) * there.sum() / total if total > 0 else np.ones(len(there))
 
 
 def lowest(values: Floats, nodes: int) -> Indices:
