@@ -70,11 +70,41 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """What a workload is due and has had of each accelerator model, in the order of `Rounds.models`.
+
+    `fractions` of time, `held_s` since they were computed, `deficit_s` owed from before. `fair_s` is what the work done
+    by then, `done`, would have taken with an equal share of the fleet, which gives `fair_speed`.
+    """
+
+    fractions: tuple[float, ...]
+    held_s: tuple[float, ...]
+    deficit_s: tuple[float, ...]
+    fair_s: float
+    fair_speed: float
+    done: float
+
+
+class Rounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How accelerators are shared over time: who has its turn, on which model, in the round that began at `began_s`.
+
+    Fractions are as of `divided_s`; `total_s` is the time for which each model has been held since, by all together.
+    """
+
+    models: tuple[str, ...]
+    began_s: float
+    divided_s: float
+    total_s: tuple[float, ...]
+    shares: dict[str, Share]
+    turns: dict[str, str]
+
+
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """All that a policy remembers, recorded with the decision. Times are instants of the controller's clock.
 
     `hot_since_s` by node, `idle_since_s`, `warned_s` and `moved_s` by workload key, `empty_since_s` by node. `wake_s`
-    is when to decide again even if nothing happens until then: the end of a round.
+    is when to decide again even if nothing happens until then: the end of a round. `rounds` is kept by policies that
+    share accelerators over time in rounds.
     """
 
     reservations: dict[str, Reservation] = msgspec.field(default_factory=dict[str, Reservation])
@@ -85,3 +115,4 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     empty_since_s: dict[str, float] = msgspec.field(default_factory=dict[str, float])
     short_since_s: float | None = None
     wake_s: float | None = None
+    rounds: Rounds | None = None

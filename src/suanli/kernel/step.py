@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from suanli.domain.decision import Decision, Memory, Place, Reservation
-from suanli.domain.reasons import Reason
+from suanli.domain.reasons import Reason, ReasonCode, reason
 from suanli.domain.record import Placement, Record, Status
 from suanli.domain.workload import EndCause
 from suanli.kernel.admit import QuotaLedger, not_eligible
@@ -15,13 +15,17 @@ from suanli.kernel.explain import Blocked, Explainer, Walk
 from suanli.kernel.patience import SET_ASIDE_AFTER_S, Patience
 from suanli.kernel.preempt import PRIORITY_MAX, Room, Victims, make_room
 from suanli.kernel.rearrange import Outlook, clear_out, rearrange
+from suanli.kernel.sharers import model_of, sharers, shares
+from suanli.kernel.sharing import Round, turns_now
 from suanli.kernel.state import State, by_seq
 from suanli.kernel.turns import Turns
-from suanli.policies.parts import Ground, Policy
+from suanli.policies.parts import AtOnce, Ground, InRounds, Policy
 from suanli.policies.table import Indices, NodeTable
 
 PREEMPTION_TRIES_MAX = 16
 """Searches for victims in one step: each costs O(nodes); what is not tried now is tried in the next step."""
+
+NOT_ITS_TURN = reason(ReasonCode.BEHIND_FAIR_SHARE)
 
 
 def step(
@@ -40,6 +44,8 @@ def step(
     """
     cycle = _Cycle(state, policy, memory, now_s, rng)
     eligible = cycle.admit()
+    if policy.share is not None:
+        eligible = cycle.take_turns(eligible, policy.share, rng)
     cycle.order(eligible)
     for record in cycle.turns.after(frozenset(cycle.reservations)):
         wants = cycle.allocate(record)
@@ -73,6 +79,7 @@ class _Cycle:
         self._full: set[Wants] = set()
         self._tries = 0
         self.turns: Turns
+        self.round = Round({})
         self._keep_reservations(memory)
 
     @cached_property
@@ -98,6 +105,48 @@ class _Cycle:
                 self._refuse(record, why)
                 may[line.row(record.key)] = False
         return np.flatnonzero(may)
+
+    def take_turns(self, eligible: Indices, rule: InRounds | AtOnce, rng: np.random.Generator) -> Indices:
+        """Accelerators that are shared over time: stop whose turn is over, start whose turn it is. Returns the rest."""
+        line = self.state.line
+        takes = np.array([shares(line.records[int(row)].workload) for row in eligible], dtype=np.bool_)
+        waiting = [line.records[int(row)] for row in eligible[takes]]
+        who = sharers(self.state, waiting, self.changes.stopping, self.now_s)
+        self.round = turns_now(self.state, who, rule, self.changes.memory, self.now_s, rng)
+        on = self.round.model
+        for record in who.records:
+            if record.attempt is not None and on.get(record.key) != model_of(record):
+                self._stop(record, EndCause.PREEMPTED)
+        mine = [record for record in who.records if record.attempt is None]
+        for record in mine:
+            if record.key not in on:
+                self._refuse(record, NOT_ITS_TURN)
+        for record in sorted((r for r in mine if r.key in on), key=lambda r: (-r.workload.nodes, r.seq)):
+            self.place_on(record, on[record.key])
+        return eligible[~takes]
+
+    def place_on(self, record: Record, model: str) -> None:
+        """Start it on that accelerator, or keep room there that is being vacated for it."""
+        reservation = self.reservations.get(record.key)
+        if reservation is not None and reservation.placements[0].share.accelerator != model:
+            self._give(self.reservations.pop(record.key).placements)
+        wants = self.allocate(record)
+        caps = tuple(
+            cap if ask.accelerator == model else 0 for ask, cap in zip(wants.asks, wants.caps, strict=True)
+        )
+        wants = self.shapes.capped(wants, caps)
+        if max(wants.caps) < wants.fewest:
+            self._refuse(record, self.quota.refusal(record, wants))
+            return
+        placements = self._room_for(record, wants)
+        if placements is not None:
+            self._start(record, placements)
+        elif record.key in self.reservations or self._reserve(record, self._vacated(wants)):
+            self.quota.take(record, self.reservations[record.key].placements)
+            self.walk.making_room[record.key] = self._awaited(record)
+        else:
+            self._full.add(wants)
+            self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
 
     def order(self, eligible: Indices) -> None:
         """By the policy, ties by submission; but reserved first, for room is being made for them."""
@@ -166,7 +215,12 @@ class _Cycle:
 
     def memory(self) -> Memory:
         reservations = {**self.reservations, **self.changes.reservations}
-        return msgspec.structs.replace(self.changes.memory, reservations=reservations)
+        return msgspec.structs.replace(
+            self.changes.memory,
+            reservations=reservations,
+            rounds=self.round.rounds,
+            wake_s=self.round.wake_s,
+        )
 
     def _keep_reservations(self, memory: Memory) -> None:
         """Those whose room is there, or will be once what is stopping has left."""
@@ -238,10 +292,14 @@ class _Cycle:
             room = make_room(self.later, wants, priority, self.victims)
             if room is None:
                 self.victims.look_again()
+        for victim in room.victims if room else ():
+            self._stop(victim, EndCause.PREEMPTED, stopped_for=record.key)
+            self.victims.remove(victim.key)
+        return self._reserve(record, room)
+
+    def _reserve(self, record: Record, room: Room | None) -> bool:
         if room is None:
             return False
-        for victim in room.victims:
-            self._end(victim, record)
         self.reservations[record.key] = Reservation(placements=room.placements, since_s=self.now_s)
         self._take(room.placements)
         return True
@@ -250,11 +308,11 @@ class _Cycle:
         placements = find_room(self.later, wants, self.policy, self.ground) if self.changes.stopping else None
         return Room(placements, (), 0.0) if placements else None
 
-    def _end(self, victim: Record, record: Record) -> None:
-        assert victim.attempt is not None
-        self.changes.stop(victim, EndCause.PREEMPTED, self.now_s, stopped_for=record.key)
-        self.later.give(victim.attempt.placements)
-        self.victims.remove(victim.key)
+    def _stop(self, record: Record, cause: EndCause, *, stopped_for: str = "") -> None:
+        assert record.attempt is not None
+        later = self.later
+        self.changes.stop(record, cause, self.now_s, stopped_for=stopped_for)
+        later.give(record.attempt.placements)
 
     def _awaited(self, record: Record) -> tuple[str, ...]:
         nodes = {p.node for p in self.reservations[record.key].placements}

@@ -9,13 +9,39 @@ from suanli.policies.allocate.as_requested import as_requested
 from suanli.policies.order.fifo import fifo
 from suanli.policies.order.priority import priority
 from suanli.policies.order.shortest import sjf, srtf
-from suanli.policies.parts import Allocate, Order, Place, Policy
+from suanli.policies.parts import Allocate, AtOnce, InRounds, Order, Place, Policy
 from suanli.policies.place.fit import BEST_FIT, FIRST_FIT, RANDOM, SPREAD
 from suanli.policies.place.fragments import CLUSTERING, DOT_PRODUCT, FGD, PACKING
 from suanli.policies.place.topology import DATA_LOCAL, TOPOLOGY
+from suanli.policies.sharing.choose import least_served, shortest_remaining, soonest_end
+from suanli.policies.sharing.fair import hierarchical, max_min, water_filling
+from suanli.policies.sharing.finish import finish_time_fairness, makespan
+from suanli.policies.sharing.first_come import first_come
+from suanli.policies.sharing.throughput import max_throughput, min_cost
+from suanli.policies.sharing.values import agnostic
 
 ORDERS: dict[str, Order] = {"fifo": fifo, "priority": priority, "sjf": sjf, "srtf": srtf}
 ALLOCATIONS: dict[str, Allocate] = {"as-requested": as_requested}
+SHARES: dict[str, InRounds | AtOnce] = {
+    "max-min": InRounds(max_min),
+    "max-min-agnostic": InRounds(agnostic(max_min), agnostic=True),
+    "max-min-water-filling": InRounds(water_filling),
+    "max-min-water-filling-agnostic": InRounds(agnostic(water_filling), agnostic=True),
+    "max-min-hierarchical": InRounds(hierarchical),
+    "max-min-hierarchical-agnostic": InRounds(agnostic(hierarchical), agnostic=True),
+    "ftf": InRounds(finish_time_fairness),
+    "ftf-agnostic": InRounds(agnostic(finish_time_fairness), agnostic=True),
+    "makespan": InRounds(makespan),
+    "makespan-agnostic": InRounds(agnostic(makespan), agnostic=True),
+    "min-cost": InRounds(min_cost),
+    "min-cost-agnostic": InRounds(agnostic(min_cost), agnostic=True),
+    "max-throughput": InRounds(max_throughput),
+    "max-throughput-agnostic": InRounds(agnostic(max_throughput), agnostic=True),
+    "first-come": InRounds(first_come, strict=True),
+    "shortest-remaining": AtOnce(shortest_remaining),
+    "least-served": AtOnce(least_served),
+    "soonest-end": AtOnce(soonest_end),
+}
 PLACEMENTS: dict[str, Place] = {
     "random": RANDOM,
     "first-fit": FIRST_FIT,
@@ -45,7 +71,8 @@ def parse(name: str) -> Policy:
     chosen: list[str] = list(DEFAULT_PARTS)
     given: dict[int, str] = {}
     for part in filter(None, (p.strip().lower() for p in name.split("+"))):
-        kind = next((i for i, known in enumerate((ORDERS, ALLOCATIONS, PLACEMENTS)) if part in known), None)
+        kinds = (ORDERS, ALLOCATIONS | SHARES, PLACEMENTS)
+        kind = next((i for i, known in enumerate(kinds) if part in known), None)
         if kind is None:
             raise _unknown(part)
         if kind in given:
@@ -56,7 +83,9 @@ def parse(name: str) -> Policy:
         given[kind] = part
         chosen[kind] = part
     order, allocate, place = chosen
-    return Policy("+".join(chosen), ORDERS[order], ALLOCATIONS[allocate], PLACEMENTS[place])
+    requested = ALLOCATIONS.get(allocate, as_requested)
+    share = SHARES.get(allocate)
+    return Policy("+".join(chosen), ORDERS[order], requested, PLACEMENTS[place], share=share)
 
 
 def parts() -> tuple[Part, ...]:
@@ -67,11 +96,17 @@ def parts() -> tuple[Part, ...]:
         for kind, table in kinds
         for name, function in table.items()
     )
+    functions += tuple(Part("allocate", name, _first_line(share)) for name, share in SHARES.items())
     return functions + tuple(Part("place", name, place.summary) for name, place in PLACEMENTS.items())
 
 
+def _first_line(share: InRounds | AtOnce) -> str:
+    function = share.allocation if isinstance(share, InRounds) else share.choice
+    return (function.__doc__ or "").strip().splitlines()[0]
+
+
 def _unknown(part: str) -> UsageError:
-    names = [*ORDERS, *ALLOCATIONS, *PLACEMENTS]
+    names = [*ORDERS, *ALLOCATIONS, *SHARES, *PLACEMENTS]
     close = get_close_matches(part, names, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
     return UsageError(

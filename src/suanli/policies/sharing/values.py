@@ -45,6 +45,10 @@ Allocation = Callable[[Sharing], Floats]
 type, weighted by gang sizes, to at most its capacity."""
 
 
+Choice = Callable[[Sharing], Indices]
+"""The type on which each job should run now, int[n], -1 for none."""
+
+
 def usable_speed(sharing: Sharing) -> Floats:
     """float[n, m]: speeds, 0 where the job cannot run."""
     return np.where(sharing.able, sharing.speed, 0.0)
@@ -69,10 +73,14 @@ def isolated_speed(sharing: Sharing) -> Floats:
     return (sharing.speed * share).sum(axis=1)
 
 
+def mean_speed(sharing: Sharing) -> Floats:
+    """float[n]: the mean over all types, 0 where it cannot run."""
+    return usable_speed(sharing).sum(axis=1) / max(len(sharing.capacity), 1)
+
+
 def attained_s(sharing: Sharing) -> Floats:
     """float[n]: the service that each job has had, in seconds of a device of mean speed times its devices."""
-    able = sharing.able
-    mean = np.where(able, sharing.speed, 0.0).sum(axis=1) / np.maximum(able.sum(axis=1), 1)
+    mean = mean_speed(sharing)
     return sharing.done / np.where(mean > 0, mean, 1.0) * sharing.devices
 
 
@@ -93,6 +101,12 @@ def agnostic(allocation: Allocation) -> Allocation:
 
     decide.__doc__ = f"{(allocation.__doc__ or '').strip().splitlines()[0]} All types count as equally fast."
     return decide
+
+
+def believed(sharing: Sharing) -> Sharing:
+    """The same jobs as the agnostic see them."""
+    fastest = sharing.speed.max(axis=1, keepdims=True, initial=0.0)
+    return msgspec.structs.replace(sharing, speed=np.repeat(fastest, len(sharing.capacity), axis=1))
 
 
 def _pooled(sharing: Sharing) -> Sharing:
