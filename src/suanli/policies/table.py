@@ -295,8 +295,8 @@ def share_of(ask: Ask, devices: tuple[int, ...]) -> Share:
 
 
 def amounts_of(what: Demand | Share) -> Amounts:
-    """Asked for on a node, or held there."""
-    return what.cpus, float(what.memory_bytes), float(what.disk_bytes), what.network_bps
+    """Asked for on a node, or held there; floats all, for the compiled loops."""
+    return float(what.cpus), float(what.memory_bytes), float(what.disk_bytes), float(what.network_bps)
 
 
 def label_of(node: Node, key: str) -> str | None:
