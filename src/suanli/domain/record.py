@@ -99,10 +99,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return self.workload.speed_on(self.attempt.placements[0].share.accelerator)
 
     def done_by(self, now_s: float) -> float:
-        """Work done so far, saved or not, in the workload's own units."""
-        if self.attempt is None or self.attempt.started_s is None:
+        """Work done so far, saved or not, in the workload's own units. Who is told to stop works no more."""
+        attempt = self.attempt
+        if attempt is None or attempt.started_s is None:
             return self.done
-        return self.done + self.speed() * max(0.0, now_s - self.attempt.started_s)
+        until_s = now_s if attempt.stopping_s is None else min(now_s, attempt.stopping_s)
+        return self.done + self.speed() * max(0.0, until_s - attempt.started_s)
 
 
 def key_of(name: str, replica: int | None) -> str:

@@ -114,7 +114,7 @@ def _ended(record: Record, event: ev.Ended, at_s: float) -> Record:
         attempt=None,
         run_s=record.run_s + ran_s,
         lost_s=record.lost_s + lost_s,
-        done=record.done + record.speed() * (ran_s - lost_s),
+        done=record.done_by(at_s - lost_s),
         failures=record.failures + failed,
         preemptions=record.preemptions + (event.cause is EndCause.PREEMPTED),
         end_cause=event.cause,

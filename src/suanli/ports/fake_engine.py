@@ -209,6 +209,8 @@ class FakeEngine:
 
     def next_change_s(self) -> float:
         """Nothing begins or ends by itself before that instant."""
+        while self._due and self._is_outdated(*self._due[0]):
+            heappop(self._due)
         return self._due[0][0] if self._due else math.inf
 
     def changes(self) -> tuple[AttemptView, ...]:
@@ -251,6 +253,15 @@ class FakeEngine:
         if self.down:
             raise _unreachable()
         return self._settle(self._clock.now_s())
+
+    def _is_outdated(self, at_s: float, key: str, number: int) -> bool:
+        """Since then it was decided that the attempt ends earlier or later."""
+        attempt = self._live.get(key)
+        return (
+            attempt is None
+            or attempt.launch.number != number
+            or at_s not in (attempt.begins_s, attempt.ends_s)
+        )
 
     def _settle(self, now_s: float) -> float:
         """Move what has ended by now out of the living. O(log live) for each beginning and end."""

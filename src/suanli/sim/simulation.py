@@ -69,7 +69,7 @@ class Simulation:
         self.policy = policy
         self.arrived = 0
         self.steps = 0
-        self._trace = trace
+        self.trace = trace
         self._conditions = conditions
         self._rng = rng
         self._faults = list(faults)
@@ -148,12 +148,16 @@ class Simulation:
         self._chronicle.level(self.now_s, len(self.state.waiting), len(self.state.live))
         return True
 
+    def left(self, record: Record) -> float:
+        """Work that it truly still has."""
+        return self._work[record.key] - record.done_by(self.now_s)
+
     def outcome(self) -> Outcome:
         """What there is so far."""
-        arrivals, chronicle = self._trace.arrivals, self._chronicle
+        arrivals, chronicle = self.trace.arrivals, self._chronicle
         return Outcome(
             policy=self.policy.name,
-            trace=self._trace.name,
+            trace=self.trace.name,
             seed=self._conditions.seed,
             oracle=self._conditions.oracle,
             fleet=self.fleet,
@@ -180,7 +184,7 @@ class Simulation:
 
     def _next_s(self) -> float:
         """When something happens next. What waits for ever on an idle fleet is nothing to wait for."""
-        arrivals = self._trace.arrivals
+        arrivals = self.trace.arrivals
         instants = [self._engine.next_change_s(), self._owed_s]
         if self.arrived < len(arrivals):
             instants.append(arrivals[self.arrived].at_s)
@@ -234,7 +238,7 @@ class Simulation:
         return ended
 
     def _submit_arrivals(self) -> None:
-        arrivals = self._trace.arrivals
+        arrivals = self.trace.arrivals
         while self.arrived < len(arrivals) and arrivals[self.arrived].at_s <= self.now_s:
             workload = _told(arrivals[self.arrived], self._conditions.oracle)
             self._work[workload.name] = arrivals[self.arrived].work
