@@ -102,6 +102,8 @@ def find_room(
     """
     candidates = table.memo.get(wants)
     if candidates is None or not candidates.are_for(table, policy, ground):
+        if not any(table.may_fit(ask) for ask, _ in wants.alternatives()):
+            return None
         while len(table.memo) * len(table.nodes) >= MEMO_NODES_MAX:
             del table.memo[next(iter(table.memo))]
         candidates = table.memo[wants] = Candidates(table, wants, policy, ground)

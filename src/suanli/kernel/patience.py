@@ -84,9 +84,10 @@ def _keep(later: NodeTable, ended: NodeTable, i: int, ask: Ask) -> Placement:
     if ask.model < 0:
         return placement
     enough = ended.device_free[i] >= min(ask.count, 1.0) - TOLERANCE
-    mine = np.flatnonzero((later.device_model[i] == ask.model) & enough).tolist()
-    mine.sort(key=lambda d: (-round(later.device_free[i, d], 9), d))
-    share = msgspec.structs.replace(placement.share, devices=tuple(mine[: len(placement.share.devices)]))
+    mine = np.flatnonzero((later.device_model[i] == ask.model) & enough)
+    taken: Floats = np.round(1.0 - later.device_free[i, mine], 9)
+    freest = mine[np.argsort(taken, kind="stable")].tolist()
+    share = msgspec.structs.replace(placement.share, devices=tuple(freest[: len(placement.share.devices)]))
     return Placement(placement.node, share)
 
 

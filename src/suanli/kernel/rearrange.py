@@ -1,5 +1,7 @@
 """Clearing out what must leave, and the step's fifth part: move work off hot nodes, grow and shrink the fleet."""
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 
@@ -35,7 +37,7 @@ class Outlook(msgspec.Struct, frozen=True):
     """
 
     table: NodeTable
-    unreserved: NodeTable
+    unreserved: Callable[[], NodeTable]
     spoken_for: set[str]
     blocked: list[tuple[Record, Wants]]
 
@@ -194,9 +196,10 @@ def _short(scaling: NodeScaling, outlook: Outlook) -> list[Short]:
     """What is blocked, and how many nodes each lacks beside those that have room for it."""
     template = NodeTable([scaling.template])
     short: list[Short] = []
+    unreserved = outlook.unreserved()
     for record, wants in outlook.blocked[:SHORT_MAX]:
         demand = record.workload.demand
-        fits = [int(outlook.unreserved.fitting(ask).sum()) for ask, _ in wants.alternatives()]
+        fits = [int(unreserved.fitting(ask).sum()) for ask, _ in wants.alternatives()]
         named = demand.accelerators or (None,)
         asks = tuple(template.ask(demand, accelerator, record.workload.node_labels) for accelerator in named)
         short.append(Short(asks, max(1, wants.fewest - max(fits))))

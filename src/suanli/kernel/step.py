@@ -178,7 +178,8 @@ class _Cycle:
             self._full.add(wants)
             blocked = self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
             if self.patience.is_due(record):
-                self._take(self.patience.keep_for(record, wants, self.table, self.later))
+                later = self.later if self.changes.stopping else self.table
+                self._take(self.patience.keep_for(record, wants, self.table, later))
             searched = self._tries < PREEMPTION_TRIES_MAX
             self._close(blocked, record.workload.priority if searched else np.inf)
 
@@ -187,7 +188,7 @@ class _Cycle:
         kept = [reservation.placements for reservation in self.reservations.values()]
         outlook = Outlook(
             table=self.table,
-            unreserved=self._unreserved(),
+            unreserved=self._unreserved,
             spoken_for={p.node for places in [*self.walk.placed.values(), *kept] for p in places},
             blocked=self._blocked(),
         )

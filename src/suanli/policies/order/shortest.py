@@ -11,7 +11,7 @@ def sjf(queue: Queue) -> Floats:
 
     Least mean completion time on one machine when all arrive together (Smith 1956).
     """
-    return np.nan_to_num(queue.duration_s, nan=np.inf)
+    return np.where(np.isnan(queue.duration_s), np.inf, queue.duration_s)
 
 
 def srtf(queue: Queue) -> Floats:
@@ -19,4 +19,4 @@ def srtf(queue: Queue) -> Floats:
 
     Least mean completion time on one machine with free preemption (Schrage 1968).
     """
-    return np.nan_to_num(queue.remaining_s, nan=np.inf)
+    return np.where(np.isnan(queue.remaining_s), np.inf, queue.remaining_s)
