@@ -1,6 +1,7 @@
 """Why each workload waits: one dominant reason, found once per shape, with its evidence in numbers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from itertools import islice
 
 import msgspec
 import numpy as np
@@ -123,9 +124,7 @@ class Explainer:
             return self._unhealthy(able, size)
         keepers = self._keepers(ask, size)
         if keepers:
-            return reason(
-                ReasonCode.RESERVED_FOR, reserved_for=keepers[:NAMES_MAX], reserved_count=len(keepers)
-            )
+            return reserved_for(keepers)
         ahead = self._ahead(ask, size, placed, placed_before)
         if ahead is not None:
             return ahead
@@ -234,6 +233,12 @@ class Explainer:
             return reason(ReasonCode.FRAGMENTED, free.resource, evidence)
         evidence["held_by"] = able.held_by(free.resource, self._state.live)
         return reason(ReasonCode.RESOURCES_BUSY, free.resource, evidence)
+
+
+def reserved_for(keys: Collection[str]) -> Reason:
+    """There is room, but it is kept for those."""
+    names = tuple(islice(keys, NAMES_MAX))
+    return reason(ReasonCode.RESERVED_FOR, reserved_for=names, reserved_count=len(keys))
 
 
 def _distinct(found: Mapping[str, Reason]) -> tuple[tuple[Reason, ...], dict[str, int]]:

@@ -85,7 +85,7 @@ def _keep(later: NodeTable, ended: NodeTable, i: int, ask: Ask) -> Placement:
         return placement
     enough = ended.device_free[i] >= min(ask.count, 1.0) - TOLERANCE
     mine = np.flatnonzero((later.device_model[i] == ask.model) & enough)
-    taken: Floats = np.round(1.0 - later.device_free[i, mine], 9)
+    taken = np.asarray(np.round(1.0 - later.device_free[i, mine], 9), dtype=np.float64)
     freest = mine[np.argsort(taken, kind="stable")].tolist()
     share = msgspec.structs.replace(placement.share, devices=tuple(freest[: len(placement.share.devices)]))
     return Placement(placement.node, share)
