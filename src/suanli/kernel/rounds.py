@@ -7,8 +7,9 @@ from suanli.domain.decision import Rounds, Share
 from suanli.kernel.sharers import Sharers
 from suanli.kernel.state import State
 from suanli.policies.parts import InRounds
+from suanli.policies.sharing.agnostic import believed
 from suanli.policies.sharing.rounds import DIVIDE_AFTER_S, ROUND_S, Ledger, divided, fastest_first, turns
-from suanli.policies.sharing.values import believed, isolated_speed
+from suanli.policies.sharing.values import isolated_speed
 from suanli.policies.table import Floats
 
 
@@ -20,23 +21,29 @@ def next_round(
         before = _first(who, now_s)
     ledger = _ledger(who, before, state, now_s)
     shares, divided_s = _kept(who, before, ledger), before.divided_s
-    changed = before.shares.keys() != {record.key for record in who.records}
-    if changed and now_s - divided_s >= DIVIDE_AFTER_S:
+    if _is_due(who, before, now_s):
         fair_s = _fair_s(who, before)
         x = rule.allocation(msgspec.structs.replace(who.sharing, fair_s=fair_s))
         ledger = divided(ledger, x, now_s - divided_s if np.isfinite(divided_s) else 0.0)
         fair_speed = isolated_speed(believed(who.sharing) if rule.agnostic else who.sharing)
         shares, divided_s = _shares(who, ledger, fair_s, fair_speed), now_s
-    m = len(who.models)
-    types = rng.permutation(m).astype(np.intp) if rule.agnostic else fastest_first(who.sharing)
+    given = np.array([record.key in shares for record in who.records], dtype=np.bool_)
+    types = rng.permutation(len(who.models)).astype(np.intp) if rule.agnostic else fastest_first(who.sharing)
     return Rounds(
         models=who.models,
         began_s=now_s,
         divided_s=divided_s,
         total_s=tuple(ledger.total_s.tolist()),
         shares=shares,
-        turns=who.by_key(turns(who.sharing, ledger, types, strict=rule.strict)),
+        turns=who.by_key(turns(who.sharing, ledger, types, given, strict=rule.strict)),
     )
+
+
+def _is_due(who: Sharers, before: Rounds, now_s: float) -> bool:
+    """Whether to divide anew: jobs came or went, and it is time, or nobody is left who has a share."""
+    keys = {record.key for record in who.records}
+    came_or_went = before.shares.keys() != keys
+    return came_or_went and (now_s - before.divided_s >= DIVIDE_AFTER_S or keys.isdisjoint(before.shares))
 
 
 def _first(who: Sharers, now_s: float) -> Rounds:

@@ -13,12 +13,12 @@ from suanli.policies.parts import Allocate, AtOnce, InRounds, Order, Place, Poli
 from suanli.policies.place.fit import BEST_FIT, FIRST_FIT, RANDOM, SPREAD
 from suanli.policies.place.fragments import CLUSTERING, DOT_PRODUCT, FGD, PACKING
 from suanli.policies.place.topology import DATA_LOCAL, TOPOLOGY
+from suanli.policies.sharing.agnostic import agnostic
 from suanli.policies.sharing.choose import least_served, shortest_remaining, soonest_end
 from suanli.policies.sharing.fair import hierarchical, max_min, water_filling
 from suanli.policies.sharing.finish import finish_time_fairness, makespan
 from suanli.policies.sharing.first_come import first_come
 from suanli.policies.sharing.throughput import max_throughput, min_cost
-from suanli.policies.sharing.values import agnostic
 
 ORDERS: dict[str, Order] = {"fifo": fifo, "priority": priority, "sjf": sjf, "srtf": srtf}
 ALLOCATIONS: dict[str, Allocate] = {"as-requested": as_requested}

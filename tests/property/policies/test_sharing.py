@@ -9,13 +9,14 @@ from scipy.optimize import linprog
 from tests.unit.policies.sharing.problems import assert_feasible, random_sharing, reached
 
 from suanli.policies.sharing import levels
+from suanli.policies.sharing.agnostic import agnostic
 from suanli.policies.sharing.fair import hierarchical, max_min, water_filling
 from suanli.policies.sharing.finish import finish_time_fairness, makespan
 from suanli.policies.sharing.first_come import first_come
 from suanli.policies.sharing.prices import Market, Raised, raise_level
 from suanli.policies.sharing.purchase import total_cost
 from suanli.policies.sharing.throughput import max_throughput, min_cost
-from suanli.policies.sharing.values import Allocation, Sharing, agnostic, proportional_speed, usable_speed
+from suanli.policies.sharing.values import Allocation, Sharing, proportional_speed, usable_speed
 from suanli.policies.table import Floats, Indices
 
 ALLOCATIONS = (

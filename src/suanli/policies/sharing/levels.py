@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from suanli.policies.sharing.centre import analytic_centre
 from suanli.policies.sharing.prices import Market, Raised, even_price, raise_level
 from suanli.policies.table import Bools, Floats, Indices
 from suanli.solvers.linear import Method, solve_lp
@@ -62,15 +63,12 @@ def _stacked(columns: Sequence[Floats]) -> Floats:
 
 
 def centred(market: Market, target: Floats, x: Floats) -> Floats:
-    """Where it is cheap to find, an allocation in the middle of those that reach the targets, else `x` itself."""
-    if not (target > 0).any():
-        return x
+    """The centre of the allocations that reach the targets, as `x` does; beyond 128 distinct rows `x` itself."""
     rows = collapse(market.speed, market.devices, target)
     if len(rows.first) > EXACT_ROWS_MAX:
         return x
-    small = _collapsed(market, rows)
-    target = target[rows.first]
-    return _exact(small, np.zeros(len(target)), target, crossover=False).x[rows.row]
+    centre = analytic_centre(_collapsed(market, rows), target[rows.first], rows.count, _mean(x, rows))
+    return centre[rows.row]
 
 
 def raise_linear(
@@ -85,7 +83,7 @@ def raise_linear(
     small = _collapsed(market, rows)
     low, risen = base[first] * (1.0 - ROUNDING), rate[first]
     if len(first) <= EXACT_ROWS_MAX:
-        raised = _exact(small, low, risen, crossover=True)
+        raised = _exact(small, low, risen)
     else:
         raised = _by_prices(small, low, risen, _mean(start, rows), tolerance)
     return msgspec.structs.replace(raised, x=raised.x[rows.row], held=raised.held[rows.row])
@@ -137,8 +135,8 @@ def _mean(x: Floats, rows: Rows) -> Floats:
     return total / rows.count[:, None]
 
 
-def _exact(market: Market, base: Floats, rate: Floats, *, crossover: bool) -> Raised:
-    """The linear program as it is. Without crossover it stays in the middle of equal optima, less exactly."""
+def _exact(market: Market, base: Floats, rate: Floats) -> Raised:
+    """The linear program as it is."""
     n, m = market.speed.shape
     answer = solve_lp(
         np.append(np.zeros(n * m), 1.0),
@@ -148,7 +146,6 @@ def _exact(market: Market, base: Floats, rate: Floats, *, crossover: bool) -> Ra
         upper=np.append(np.where(market.speed > 0, 1.0, 0.0).ravel(), np.inf),
         maximise=True,
         method=Method.INTERIOR_POINT,
-        crossover=crossover,
     )
     x = fitted(answer.x[:-1].reshape(n, m), market)
     dual = -answer.row_duals[:n]

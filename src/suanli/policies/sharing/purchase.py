@@ -61,20 +61,22 @@ def _cheapest(speed: Floats, price: Floats, target: float) -> tuple[int, int, fl
     """The mix of at most two types that reaches the target at least cost: (slow, fast, time on the fast one, gradient).
 
     A point on the lower convex hull of (speed, price), walked from the origin, which is doing nothing (slow = -1):
-    always on to the type with the least gradient, of equal ones the fastest, then the first.
+    always on to the type with the least gradient, of equal ones the fastest, then the first. Whoever asks for more than
+    its fastest type gives, be it by rounding, has all of that.
     """
     low = -1
-    bottom, paid = 0.0, 0.0
+    bottom, paid, gradient = 0.0, 0.0, 0.0
     while target > bottom:
         high, least, top = -1, np.inf, bottom
         for j in range(speed.shape[0]):
             if speed[j] > bottom:
-                gradient = (price[j] - paid) / (speed[j] - bottom)
-                if gradient < least or (gradient == least and speed[j] > top):
-                    high, least, top = j, gradient, speed[j]
+                steepness = (price[j] - paid) / (speed[j] - bottom)
+                if steepness < least or (steepness == least and speed[j] > top):
+                    high, least, top = j, steepness, speed[j]
         if high < 0:
-            return -1, low, 1.0, 0.0
+            return -1, low, 1.0, gradient
+        gradient = least
         if top >= target:
-            return low, high, (target - bottom) / (top - bottom), least
+            return low, high, (target - bottom) / (top - bottom), gradient
         low, bottom, paid = high, top, price[high]
-    return -1, low, 1.0, 0.0
+    return -1, low, 1.0, gradient

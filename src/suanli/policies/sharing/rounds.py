@@ -8,13 +8,13 @@ import msgspec
 import numpy as np
 
 from suanli.policies.sharing.values import Sharing, usable_speed
-from suanli.policies.table import Floats, Indices
+from suanli.policies.table import Bools, Floats, Indices
 
 ROUND_S = 360.0
 """Length of a round."""
 
 DIVIDE_AFTER_S = 1920.0
-"""Fractions hold for at least so long, whoever comes and goes."""
+"""Fractions hold for at least so long, whoever comes and goes; who comes meanwhile waits for the next division."""
 
 
 class Ledger(msgspec.Struct, frozen=True, eq=False):
@@ -37,10 +37,11 @@ def divided(ledger: Ledger, x: Floats, since_s: float) -> Ledger:
     return Ledger(x, half, ledger.deficit_s + owed, half.sum(axis=0))
 
 
-def turns(sharing: Sharing, ledger: Ledger, types: Indices, *, strict: bool = False) -> Indices:
+def turns(sharing: Sharing, ledger: Ledger, types: Indices, given: Bools, *, strict: bool = False) -> Indices:
     """int[n]: the type that each job has in the next round, -1 for none; as many run as have room.
 
-    Under `strict` only those to whom a fraction was given.
+    Only those who were among whom was divided (`given`, bool[n]), on any type; under `strict` only on types of which
+    they were given a fraction.
 
     Types one after another in the order given; in each by falling (priority, deficit, fraction), ties by row.
     """
@@ -49,7 +50,7 @@ def turns(sharing: Sharing, ledger: Ledger, types: Indices, *, strict: bool = Fa
     m = ledger.x.shape[1]
     priority = _priorities(ledger, sharing)
     pairs = [np.lexsort((-ledger.x[:, j], -ledger.deficit_s[:, j], -priority[:, j])) * m + j for j in types]
-    able = sharing.able & (ledger.x > 0) if strict else sharing.able
+    able = sharing.able & ((ledger.x > 0) if strict else given[:, None])
     flat = np.concatenate([*pairs, np.zeros(0, dtype=np.intp)]).astype(np.intp)
     return first_with_room(flat, able, sharing.devices, sharing.capacity)
 

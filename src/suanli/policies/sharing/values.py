@@ -82,35 +82,3 @@ def attained_s(sharing: Sharing) -> Floats:
     """float[n]: the service that each job has had, in seconds of a device of mean speed times its devices."""
     mean = mean_speed(sharing)
     return sharing.done / np.where(mean > 0, mean, 1.0) * sharing.devices
-
-
-def agnostic(allocation: Allocation) -> Allocation:
-    """The same allocation by one who takes all types on which a job runs for as fast as its fastest.
-
-    All types then are one pool, and the time that a job gets of it is spread over the types that it can use, by their
-    numbers of devices.
-    """
-
-    def decide(sharing: Sharing) -> Floats:
-        x = allocation(_pooled(sharing))
-        spread = np.where(sharing.able, sharing.capacity, 0.0)
-        spread /= np.maximum(spread.sum(axis=1, keepdims=True), 1e-300)
-        x = x * spread
-        used = sharing.devices @ x
-        return x * np.minimum(1.0, sharing.capacity / np.maximum(used, 1e-300))
-
-    decide.__doc__ = f"{(allocation.__doc__ or '').strip().splitlines()[0]} All types count as equally fast."
-    return decide
-
-
-def believed(sharing: Sharing) -> Sharing:
-    """The same jobs as the agnostic see them."""
-    fastest = sharing.speed.max(axis=1, keepdims=True, initial=0.0)
-    return msgspec.structs.replace(sharing, speed=np.repeat(fastest, len(sharing.capacity), axis=1))
-
-
-def _pooled(sharing: Sharing) -> Sharing:
-    total = sharing.capacity.sum(keepdims=True)
-    fastest = np.where(sharing.able, sharing.speed, 0.0).max(axis=1, keepdims=True, initial=0.0)
-    price = (sharing.price @ sharing.capacity) / np.maximum(total, 1.0)
-    return msgspec.structs.replace(sharing, speed=fastest, capacity=total, price=price)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tests.unit.policies.sharing.problems import assert_feasible, reached, sharing
 
+from suanli.policies.sharing.agnostic import agnostic
 from suanli.policies.sharing.fair import hierarchical, max_min, water_filling
-from suanli.policies.sharing.values import agnostic
 
 
 def test_two_alike_on_one_device_have_half_of_the_time_each() -> None:
@@ -79,6 +79,9 @@ def test_within_the_team_first() -> None:
     assert hierarchical(problem)[:, 0] == pytest.approx([0.5, 0.5, 1.0, 1.0], abs=1e-4)
 
 
-def test_the_agnostic_spread_their_time_over_all_types_alike() -> None:
+def test_the_agnostic_spread_their_time_alike_and_away_from_all_limits() -> None:
+    """Two jobs have a of the one device and 1 - a of the three each, where log a + log(1 - a) + log(1 - 2a)/2 +
+    log(1 + 2a)/2 is largest: 12a³ - 8a² - 2a + 1 = 0."""
     x = agnostic(max_min)(sharing([[9.0, 1.0], [1.0, 9.0]], [1, 3]))
-    assert x == pytest.approx(np.array([[0.25, 0.75]] * 2), abs=1e-6)
+    a = min(root for root in np.roots([12, -8, -2, 1]).real if root > 0)
+    assert x == pytest.approx(np.array([[a, 1 - a]] * 2), abs=1e-5)
