@@ -119,7 +119,7 @@ def _newton(limits: _Limits, x: Floats) -> tuple[Floats, float]:
     """The step and its decrement, squared. The types join the jobs by a matrix of rank m (Woodbury)."""
     n, m = x.shape
     left = _slacks(limits, x)
-    own: Indices = np.arange(m)
+    own: Indices = np.arange(m, dtype=np.intp)
     able, weight, devices = limits.able, limits.count[:, None], limits.devices
     inverse = np.where(able, 1.0 / np.where(able, x, 1.0), 0.0)
     pull = limits.speed / left.speed[:, None]
@@ -130,8 +130,10 @@ def _newton(limits: _Limits, x: Floats) -> tuple[Floats, float]:
     sides = np.zeros((n, m, m + 1))
     sides[:, :, 0] = gradient
     sides[:, own, 1 + own] = devices
-    solved = np.linalg.solve(weight[:, :, None] * curve, sides)
+    solved: Floats = np.asarray(np.linalg.solve(weight[:, :, None] * curve, sides), dtype=np.float64)
     alone, joined = solved[:, :, 0], solved[:, :, 1:]
-    types = np.diag(np.square(left.devices)) + np.einsum("ij,ijk->jk", devices, joined)
-    step: Floats = alone - joined @ np.linalg.solve(types, (devices * alone).sum(axis=0))
+    shared = np.asarray(np.einsum("ij,ijk->jk", devices, joined), dtype=np.float64)
+    types = np.diag(np.square(left.devices)) + shared
+    common = np.asarray(np.linalg.solve(types, (devices * alone).sum(axis=0)), dtype=np.float64)
+    step = alone - np.asarray(joined @ common, dtype=np.float64)
     return step, float((step * gradient).sum())
