@@ -6,11 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from suanli.control.clock import SystemClock
+from suanli.control.clock import FastClock, SystemClock
 from suanli.ports.clock import Clock, VirtualClock
 
 
-@pytest.fixture(params=[VirtualClock, SystemClock])
+def ten_times_as_fast() -> Clock:
+    return FastClock(SystemClock(), speed=10.0, begins_s=1_000.0)
+
+
+@pytest.fixture(params=[VirtualClock, SystemClock, ten_times_as_fast])
 def clock(request: pytest.FixtureRequest) -> Clock:
     make: Callable[[], Clock] = request.param
     return make()
@@ -71,3 +75,21 @@ def test_the_system_clock_starts_at_the_wall_clock_and_ignores_its_jumps(monkeyp
     for jump_s in (300.0, -300.0):
         monkeypatch.setattr(time, "time", lambda jump_s=jump_s: wall_s + jump_s)
         assert clock.now_s() == pytest.approx(wall_s, abs=1.0)
+
+
+def test_a_fast_clock_begins_where_it_is_told_and_runs_so_many_times_as_fast():
+    slow = VirtualClock(50.0)
+    clock = FastClock(slow, speed=600.0, begins_s=32_400.0)
+    assert clock.now_s() == 32_400.0
+    slow.advance(2.0)
+    assert clock.now_s() == 33_600.0
+
+
+def test_a_wait_of_a_fast_clock_takes_so_much_less_of_the_other():
+    slow = VirtualClock()
+    clock = FastClock(slow, speed=600.0, begins_s=0.0)
+    clock.wait(1_800.0)
+    assert slow.now_s() == 3.0
+    clock.wake()
+    clock.wait(1_800.0)
+    assert slow.now_s() == 3.0

@@ -1,7 +1,9 @@
-"""The real clock."""
+"""The real clock, and one that runs faster than another."""
 
 import threading
 import time
+
+from suanli.ports.clock import Clock
 
 
 class SystemClock:
@@ -24,6 +26,25 @@ class SystemClock:
 
     def wake(self) -> None:
         self._woken.set()
+
+
+class FastClock:
+    """Begins at `begins_s` and from then on runs `speed` times as fast as `clock`, which does the waiting for it."""
+
+    def __init__(self, clock: Clock, speed: float, begins_s: float) -> None:
+        self._clock = clock
+        self._speed = speed
+        self._begins_s = begins_s
+        self._made_s = clock.now_s()
+
+    def now_s(self) -> float:
+        return self._begins_s + self._speed * (self._clock.now_s() - self._made_s)
+
+    def wait(self, seconds: float) -> None:
+        self._clock.wait(seconds / self._speed)
+
+    def wake(self) -> None:
+        self._clock.wake()
 
 
 def _since_boot_s() -> float:
