@@ -90,7 +90,7 @@ def play(setting: Setting, policy: Policy, seen: Callable[[Simulation], None]) -
         conditions,
         np.random.default_rng(conditions.seed),
         faults=tuple(_faults(setting)),
-        cpu_s=time.process_time,
+        cpu_s=time.thread_time,
     )
     began_s, is_cut = time.perf_counter(), False
     try:
