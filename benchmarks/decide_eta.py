@@ -2,10 +2,11 @@
 
 Clusters of 8 nodes of 8 accelerators with Poisson arrivals of jobs of 1 to 16 devices; how long each runs is declared
 with an error (log-normal), which the forecast must learn from what has finished. In the middle of each life waiting
-workloads are asked about, and the life goes on until they start.
+workloads are asked about, and the life goes on until they start. All on two processes.
 """
 
 from collections.abc import Iterator
+from multiprocessing import get_context
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ from suanli.sim.trace import Arrival, Trace
 Row = dict[str, str | int | float]
 
 POLICIES = ("fifo", "priority", "sjf")
-LIVES = 40
+LIVES = 20
 STEPS_MAX = 3_000
 ASKED = 4
 JOBS = 260
@@ -31,47 +32,68 @@ SIZES = ((1, 1), (1, 1), (1, 2), (1, 4), (1, 8), (2, 8))
 GAP_S = 330.0
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """One workload that was asked about: `side` is -1 where it started before the band, 1 after it, 0 inside."""
+
+    side: int
+    suggested: int
+    held: int
+
+
 def measure(lives: int = LIVES) -> Iterator[Row]:
-    """One row for each policy."""
-    for policy in POLICIES:
-        inside = asked = suggested = held = 0
-        for seed in range(lives):
-            for is_inside, tried, true in _life(policy, seed):
-                asked += 1
-                inside += is_inside
-                suggested += tried
-                held += true
+    """One row for each policy, and one for all."""
+    of = [(policy, seed) for policy in POLICIES for seed in range(lives)]
+    with get_context("spawn").Pool(2) as pool:
+        lived = pool.starmap(_life, of, chunksize=1)
+    asked = {
+        policy: [one for (p, _), life in zip(of, lived, strict=True) if p == policy for one in life]
+        for policy in POLICIES
+    }
+    for policy, told in (*asked.items(), ("all", [one for several in asked.values() for one in several])):
+        suggested = sum(one.suggested for one in told)
         yield {
             "policy": policy,
-            "asked": asked,
-            "in_band_pct": round(100 * inside / max(asked, 1), 1),
+            "asked": len(told),
+            "before_pct": _percent([one.side < 0 for one in told]),
+            "in_band_pct": _percent([one.side == 0 for one in told]),
+            "after_pct": _percent([one.side > 0 for one in told]),
             "suggestions": suggested,
-            "hold_pct": round(100 * held / max(suggested, 1), 2),
+            "hold_pct": round(100 * sum(one.held for one in told) / max(suggested, 1), 2),
         }
 
 
-def _life(policy: str, seed: int) -> Iterator[tuple[bool, int, int]]:
+def _percent(of: list[bool]) -> float:
+    return round(100 * float(np.mean(of)), 1) if of else 0.0
+
+
+def _life(policy: str, seed: int) -> list[Asked]:
     rng = np.random.default_rng(seed)
     run = Simulation(_trace(rng), _fleet(), parse(policy), Conditions(seed=seed), np.random.default_rng(seed))
     while run.arrived < JOBS // 2:
         run.advance()
+    told: list[Asked] = []
     for _ in range(ASKED):
         for _ in range(int(rng.integers(5, 25))):
             run.advance()
         waiting = sorted(run.state.waiting)
-        if not waiting:
-            continue
-        key = waiting[int(rng.integers(len(waiting)))]
-        now_s = run.now_s
-        seen = foresee(run.state, run.memory, run.policy, key, now_s, rng, steps_max=STEPS_MAX)
-        changes = changes_that_help(run.state, run.policy, run.memory, key, now_s, rng)
-        true = [runs_if(run.state, run.memory, run.policy, key, change, now_s, rng) for change, _ in changes]
-        number = run.state.records[key].attempts_made
-        while run.state.records[key].attempts_made == number and run.advance():
-            pass
-        started_s = run.now_s - now_s
-        is_late = seen.earliest_s is not None and started_s >= seen.earliest_s
-        yield is_late and (seen.latest_s is None or started_s <= seen.latest_s), len(true), sum(true)
+        if waiting:
+            told.append(_asked(run, waiting[int(rng.integers(len(waiting)))], rng))
+    return told
+
+
+def _asked(run: Simulation, key: str, rng: np.random.Generator) -> Asked:
+    """What is said of it, and then what becomes of it; the life has gone on until it started."""
+    now_s = run.now_s
+    seen = foresee(run.state, run.memory, run.policy, key, now_s, rng, steps_max=STEPS_MAX)
+    changes = changes_that_help(run.state, run.policy, run.memory, key, now_s, rng)
+    true = [runs_if(run.state, run.memory, run.policy, key, change, now_s, rng) for change, _ in changes]
+    number = run.state.records[key].attempts_made
+    while run.state.records[key].attempts_made == number and run.advance():
+        pass
+    started_s = run.now_s - now_s
+    earliest_s = seen.beyond_s if seen.earliest_s is None else seen.earliest_s
+    is_late = seen.latest_s is not None and started_s > seen.latest_s
+    return Asked(-1 if started_s < earliest_s else int(is_late), len(true), sum(true))
 
 
 def _trace(rng: np.random.Generator) -> Trace:

@@ -32,19 +32,20 @@ def main(names: Sequence[str]) -> int:
         return 2
     for name in names or BENCHMARKS:
         print(f"\n{name}: {(BENCHMARKS[name].__module__)}", file=sys.stderr)
-        before_s = _reference_s()
-        rows = list(_told(BENCHMARKS[name]()))
-        machine = {**_machine(), "reference_s": f"{before_s:.3f} to {_reference_s():.3f}"}
-        print(f"reference_s: {machine['reference_s']}")
+        result = {"benchmark": name, **measured(f"make bench ARGS={name}", BENCHMARKS[name])}
         RESULTS.mkdir(exist_ok=True)
-        result = {
-            "benchmark": name,
-            "command": f"make bench ARGS={name}",
-            "machine": machine,
-            "rows": rows,
-        }
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     return 0
+
+
+def measured(command: str, measure: Callable[[], Iterable[Row]]) -> dict[str, object]:
+    """What a benchmark gives, with the command and the machine; each row is told as soon as it is there."""
+    before_s, began_s = _reference_s(), time.perf_counter()
+    rows = list(_told(measure()))
+    machine = {**_machine(), "reference_s": f"{before_s:.3f} to {_reference_s():.3f}"}
+    print(f"reference_s: {machine['reference_s']}")
+    wall_s = round(time.perf_counter() - began_s, 1)
+    return {"command": command, "machine": machine, "wall_s": wall_s, "rows": rows}
 
 
 def _told(rows: Iterable[Row]) -> Iterable[Row]:
