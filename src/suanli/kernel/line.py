@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanli.domain.record import Record, Status
+from suanli.domain.workload import Workload
 from suanli.perf.durations import DurationHistory, Likeness, declared_s, likeness, saved_s
 from suanli.policies.table import Floats, Indices
 
@@ -40,9 +41,12 @@ class Line:
         self._shapes: NDArray[np.int64] = np.zeros(64, dtype=np.int64)
         self._teams: NDArray[np.int64] = np.zeros(64, dtype=np.int64)
         self._likes: NDArray[np.int64] = np.zeros(64, dtype=np.int64)
+        self._claims: NDArray[np.int64] = np.zeros(64, dtype=np.int64)
         self._shape_of: dict[object, int] = {}
         self._team_of: dict[str, int] = {}
         self._like_of: dict[Likeness, int] = {}
+        self._claim_of: dict[object, int] = {}
+        self._claimants: list[Workload] = []
         self._estimates: tuple[int, int, Floats] = (-1, 0, np.zeros(0))
         for record in records:
             self.add(record)
@@ -74,7 +78,11 @@ class Line:
         )
         labels = tuple(sorted(w.node_labels.items())) if w.node_labels else ()
         shape = (w.demand, w.nodes, w.elastic_nodes, labels)
-        self._shapes[row] = self._shape_of.setdefault(shape, len(self._shape_of))
+        self._shapes[row] = number = self._shape_of.setdefault(shape, len(self._shape_of))
+        speeds = tuple(sorted(w.speeds.items())) if w.speeds else ()
+        self._claims[row] = claim = self._claim_of.setdefault((number, speeds), len(self._claim_of))
+        if claim == len(self._claimants):
+            self._claimants.append(w)
         self._teams[row] = self._team_of.setdefault(w.team, len(self._team_of))
         self._likes[row] = (
             self._like_of.setdefault(likeness(record), len(self._like_of)) if declared is None else -1
@@ -95,7 +103,7 @@ class Line:
             self.records[row] = last
             self._row[last.key] = row
             self._values[:, row] = self._values[:, n]
-            for column in (self._shapes, self._teams, self._likes):
+            for column in (self._shapes, self._teams, self._likes, self._claims):
                 column[row] = column[n]
 
     def copy(self) -> "Line":
@@ -108,10 +116,13 @@ class Line:
             "_shape_of",
             "_team_of",
             "_like_of",
+            "_claim_of",
+            "_claimants",
             "_values",
             "_shapes",
             "_teams",
             "_likes",
+            "_claims",
         ):
             setattr(twin, name, getattr(self, name).copy())
         return twin
@@ -129,6 +140,10 @@ class Line:
     def teams(self, rows: Indices) -> tuple[NDArray[np.int64], Sequence[str]]:
         """Positions in the names of teams that come with them."""
         return self._teams[rows], list(self._team_of)
+
+    def claims(self, rows: Indices) -> tuple[NDArray[np.int64], Sequence[Workload]]:
+        """Positions among workloads, one of each claim on the fleet: demand, size, and speeds."""
+        return self._claims[rows], self._claimants
 
     def duration_s(self, rows: Indices, history: DurationHistory) -> Floats:
         """Declared, else what `history` makes of those alike, else NaN."""
@@ -150,7 +165,7 @@ class Line:
     def _grow(self) -> None:
         n = self._values.shape[1]
         self._values = np.concatenate([self._values, np.zeros_like(self._values)], axis=1)
-        self._shapes, self._teams, self._likes = (
+        self._shapes, self._teams, self._likes, self._claims = (
             np.concatenate([column, np.zeros(n, dtype=np.int64)])
-            for column in (self._shapes, self._teams, self._likes)
+            for column in (self._shapes, self._teams, self._likes, self._claims)
         )

@@ -9,11 +9,12 @@ from suanli.domain.fleet import Fleet, Node
 from suanli.domain.record import Record, Status
 from suanli.domain.resources import Demand, Share
 from suanli.domain.workload import Kind
+from suanli.kernel.entitlement import Entitlement
 from suanli.kernel.line import Line
 from suanli.perf.durations import DurationHistory
 from suanli.policies.mix import Mix, mix_of
 from suanli.policies.order.priority import standing
-from suanli.policies.parts import Queue
+from suanli.policies.parts import Queue, Teams
 from suanli.policies.table import Indices, NodeTable
 
 
@@ -45,6 +46,7 @@ class State:
         self.served = NodeTable(fleet.nodes)
         self._standings: list[float] = []
         self._demands: dict[Demand, int] = {}
+        self._entitlement: Entitlement | None = None
 
     def apply(self, records: Iterable[Record]) -> None:
         """Take changed records in. O(changed), and what `DurationHistory` costs."""
@@ -74,6 +76,7 @@ class State:
         self.unusable = dict(unusable)
         if fleet != self.fleet:
             self.fleet = fleet
+            self._entitlement = None
             self.table = NodeTable(fleet.nodes)
             self.served = NodeTable(fleet.nodes)
             for record in self.live.values():
@@ -98,6 +101,7 @@ class State:
         twin.team_use = {team: dict(use) for team, use in self.team_use.items()}
         twin._standings = list(self._standings)
         twin._demands = dict(self._demands)
+        twin._entitlement = None
         return twin
 
     def queue(self, rows: Indices, now_s: float) -> Queue:
@@ -120,7 +124,14 @@ class State:
             remaining_s=np.maximum(duration_s - line.column("saved_s", rows), 0.0),
             deadline_s=line.column("deadline_s", rows),
             attained_s=line.column("attained_s", rows),
+            teams=lambda: self.teams(rows),
         )
+
+    def teams(self, rows: Indices) -> Teams:
+        """Of those rows of `line`. What is held is counted when first asked for, O(live), then by difference."""
+        if self._entitlement is None:
+            self._entitlement = Entitlement(self.fleet, self.table, self.live.values())
+        return self._entitlement.teams(self.line, rows)
 
     def mix(self) -> Mix:
         """What has been asked for so far. O(distinct demands)."""
@@ -172,6 +183,8 @@ class State:
         (self.table.take if sign > 0 else self.table.give)(placements)
         if record.workload.kind is Kind.SERVE:
             (self.served.take if sign > 0 else self.served.give)(placements)
+        if self._entitlement is not None:
+            self._entitlement.hold(record, int(sign))
         if record.workload.preemptible:
             points = self._least_standing(record)
             if sign > 0:

@@ -13,11 +13,24 @@ from suanli.policies.sharing.values import Allocation, Choice
 from suanli.policies.table import Floats, Indices, NodeTable
 
 
+class Teams(msgspec.Struct, frozen=True, eq=False):
+    """Whose the n rows of a queue are: `team`, int[n], a row of `held` and `weight`, of T teams.
+
+    float[T, 3] `held` are the parts of the fleet's cores, memory and accelerators that a team holds, float[n, 3]
+    `takes` those that a workload would take; an accelerator counts by its worth to the workload.
+    """
+
+    team: NDArray[np.int64]
+    takes: Floats
+    held: Floats
+    weight: Floats
+
+
 class Queue(msgspec.Struct, frozen=True, eq=False):
     """The eligible workloads, one row each. `duration_s` and `remaining_s` are NaN where nobody knows.
 
     `attained_s` is what it has had: seconds times devices, or cores where it uses none; `deadline_s` an instant, inf
-    where there is none.
+    where there is none. `teams` are worked out only when asked for.
     """
 
     priority: Floats
@@ -27,6 +40,7 @@ class Queue(msgspec.Struct, frozen=True, eq=False):
     remaining_s: Floats
     deadline_s: Floats
     attained_s: Floats
+    teams: Callable[[], Teams]
 
 
 Order = Callable[[Queue], Floats]
@@ -85,7 +99,8 @@ class Policy(msgspec.Struct, frozen=True):
     """One order, one allocation, one placement; `name` is `order+allocate+place`.
 
     `mix` is what is expected to come, for placements that ask; None: as what has come so far. With `share`, what can
-    share accelerators over time does so, and order and `allocate` are for the rest.
+    share accelerators over time does so, and order and `allocate` are for the rest. `reservations_max` of the first
+    that find no room have theirs kept from those behind them (backfilling).
     """
 
     name: str
@@ -95,3 +110,4 @@ class Policy(msgspec.Struct, frozen=True):
     mix: Mix | None = None
     random_ties: bool = False
     share: InRounds | AtOnce | None = None
+    reservations_max: int = 0

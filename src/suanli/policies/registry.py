@@ -6,12 +6,16 @@ import msgspec
 
 from suanli.domain.errors import UsageError
 from suanli.policies.allocate.as_requested import as_requested
+from suanli.policies.order.backfill import RESERVATIONS, conservative, easy
+from suanli.policies.order.drf import drf
+from suanli.policies.order.edf import edf
 from suanli.policies.order.fifo import fifo
 from suanli.policies.order.priority import priority
 from suanli.policies.order.shortest import sjf, srtf
 from suanli.policies.parts import Allocate, AtOnce, InRounds, Order, Place, Policy
 from suanli.policies.place.fit import BEST_FIT, FIRST_FIT, RANDOM, SPREAD
 from suanli.policies.place.fragments import CLUSTERING, DOT_PRODUCT, FGD, PACKING
+from suanli.policies.place.leftovers import LEFTOVERS
 from suanli.policies.place.topology import DATA_LOCAL, TOPOLOGY
 from suanli.policies.sharing.agnostic import agnostic
 from suanli.policies.sharing.choose import least_served, shortest_remaining, soonest_end
@@ -20,7 +24,16 @@ from suanli.policies.sharing.finish import finish_time_fairness, makespan
 from suanli.policies.sharing.first_come import first_come
 from suanli.policies.sharing.throughput import max_throughput, min_cost
 
-ORDERS: dict[str, Order] = {"fifo": fifo, "priority": priority, "sjf": sjf, "srtf": srtf}
+ORDERS: dict[str, Order] = {
+    "fifo": fifo,
+    "priority": priority,
+    "sjf": sjf,
+    "srtf": srtf,
+    "edf": edf,
+    "drf": drf,
+    "easy": easy,
+    "conservative": conservative,
+}
 ALLOCATIONS: dict[str, Allocate] = {"as-requested": as_requested}
 SHARES: dict[str, InRounds | AtOnce] = {
     "max-min": InRounds(max_min),
@@ -51,6 +64,7 @@ PLACEMENTS: dict[str, Place] = {
     "packing": PACKING,
     "clustering": CLUSTERING,
     "fgd": FGD,
+    "leftovers": LEFTOVERS,
     "topology": TOPOLOGY,
     "data-local": DATA_LOCAL,
 }
@@ -85,7 +99,14 @@ def parse(name: str) -> Policy:
     order, allocate, place = chosen
     requested = ALLOCATIONS.get(allocate, as_requested)
     share = SHARES.get(allocate)
-    return Policy("+".join(chosen), ORDERS[order], requested, PLACEMENTS[place], share=share)
+    return Policy(
+        name="+".join(chosen),
+        order=ORDERS[order],
+        allocate=requested,
+        place=PLACEMENTS[place],
+        share=share,
+        reservations_max=RESERVATIONS.get(order, 0),
+    )
 
 
 def parts() -> tuple[Part, ...]:
