@@ -29,8 +29,9 @@ INTRODUCTION = """\
   [on its own page](plan.md).
 - **Nobody is asked where there is no terminal.** A command that would ask ends with 2 and names the option that
   answers.
-- **Ctrl-C** ends `--watch` and `--follow` with 0, as they are meant to end that way; a foreground `up` then shuts down
-  in order; anything else that it interrupts ends with 130.
+- **Ctrl-C** ends `--watch` and `--follow` with 0, as they are meant to end that way, and `simulate`, `compare` and
+  `demo`, which then tell what is known so far; a foreground `up` shuts down in order; anything else that it interrupts
+  ends with 130.
 - **`--timeout`** bounds each request (default: 30 s), and how long `--wait`, `--watch` and `--follow` go on.
 
 | exit code | meaning |

@@ -59,6 +59,32 @@ def serve(settings: Settings, *, logs_to: TextIO | None = None) -> None:
             server.finish(looping)
 
 
+@contextmanager
+def beside(settings: Settings, running: Running) -> Iterator[tuple[str, str]]:
+    """A controller and its API in threads of their own, for as long as the caller goes on: its address and a token.
+
+    For who keeps the main thread, and with it the signals. On leaving, the loop ends first, then the API. Raises
+    Unavailable, and whatever ended the loop.
+    """
+    home = running.home
+    with listening(settings) as listener:
+        secret = local_token(home, running.controller.ports.store, running.started_s) or read_secret(
+            home.token
+        )
+        server, url = _Server(running), url_of(settings, listener)
+        looping = _start_loop(running, server)
+        serving = Thread(target=server.run, args=([listener],), name="suanli-api", daemon=True)
+        serving.start()
+        try:
+            with _noted(home, url, listener.getsockname()):
+                yield url, secret
+        finally:
+            running.stop.set()
+            running.controller.ports.clock.wake()
+            server.finish(looping)
+            serving.join(LAST_REQUESTS_S)
+
+
 class _Server(uvicorn.Server):
     """uvicorn, but a signal first ends the loop, while the API goes on answering; the loop then ends the API."""
 

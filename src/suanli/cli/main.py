@@ -11,6 +11,7 @@ from typer.main import get_command
 COMMANDS = {
     "Begin and end": {
         "tour": ("tour.command", "See all of it on this machine, in minutes."),
+        "demo": ("demo.command", "Play a day on 64 simulated accelerators, in less than a minute."),
         "up": ("up", "Start the controller."),
         "down": ("down", "End the controller: running work first, with its grace."),
         "doctor": ("doctor", "Check whether this machine is fit for Suanli."),

@@ -14,7 +14,7 @@ from suanli.control.controller import Controller, Ports
 from suanli.control.declare import declare
 from suanli.control.home import Home
 from suanli.control.journal import Journal
-from suanli.control.machines import EMBEDDED, machines
+from suanli.control.machines import EMBEDDED, Machines, machines
 from suanli.control.requests import choose_policy, kept_rules
 from suanli.control.snapshot import Snapshot
 from suanli.control.watch import Watch
@@ -22,6 +22,7 @@ from suanli.domain.alerts import AlertRule
 from suanli.domain.errors import UsageError
 from suanli.domain.fleet import Node
 from suanli.policies.registry import parse
+from suanli.ports.clock import Clock
 from suanli.ports.notifier import Notifier
 from suanli.ports.store import Store
 from suanli.spec import Source
@@ -88,20 +89,23 @@ class Running:
 
 
 @contextmanager
-def build(settings: Settings, home: Home) -> Iterator[Running]:
+def build(
+    settings: Settings, home: Home, clock: Clock | None = None, here: Machines | None = None
+) -> Iterator[Running]:
     """Everything wired in a claimed home, nothing decided yet. Raises UsageError, Unavailable.
 
-    On leaving, all is let go of; an embedded cluster is stopped unless work shall go on: with `detach`, or where
-    something failed that a restart may mend.
+    `clock` is the real one, and `here` what the settings say, unless others are given. On leaving, all is let go of; an
+    embedded cluster is stopped unless work shall go on: with `detach`, or where something failed that a restart may
+    mend.
     """
     with ExitStack() as closing:
         policy = parse(settings.policy).name if settings.policy else ""
-        clock = SystemClock()
+        clock = clock or SystemClock()
         store = SqlStore(f"sqlite:///{quote(str(home.database))}")
         closing.callback(store.close)
         telemetry = History()
         watch = _watch(settings, store, telemetry, closing)
-        here = machines(settings.engine, home, clock, settings.fake_nodes)
+        here = here or machines(settings.engine, home, clock, settings.fake_nodes)
         closing.callback(here.engine.close)
         ports = Ports(store, here.engine, clock, telemetry, here.nodes)
         holder = f"{socket.gethostname()}:{home.path}"
