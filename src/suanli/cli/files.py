@@ -1,6 +1,7 @@
 """`-f FILE|-|FOLDER`: the texts to send, with the folder that relative paths in them start from."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,3 +56,8 @@ def _read(path: Path) -> dict[str, str]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
     return {"name": str(path), "text": text, "folder": str(path.parent.absolute())}
+
+
+def typed(path: Path) -> str:
+    """An absolute path as one would type it here in a shell."""
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

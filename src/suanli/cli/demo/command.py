@@ -1,6 +1,7 @@
 """`demo`: the stage, the day, the ending."""
 
 import signal
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from suanli.cli.files import typed
 from suanli.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -38,11 +40,13 @@ def demo(
     """Play a day on 64 simulated accelerators, in less than a minute.
 
     From nine to half past four, 600 times as fast as the clock. The controller, its store and its API are the real
-    ones; no GPU, Ray or network is needed. Urgent work takes room, a node is lost and comes back, the policy is switched as
-    it runs. Ends with what that changed, beside simulations, and a page that opens offline; Ctrl-C ends it earlier with
-    what there is.
+    ones; no GPU, Ray or network is needed. Urgent work takes room, a node is lost and comes back, the policy is
+    switched as all goes on. Ends with what that changed, beside simulations, and a page that opens offline; Ctrl-C ends
+    it earlier with what there is.
     """
     began_s = time.monotonic()
+    state = (home or Path(".suanli") / time.strftime("demo-%Y%m%d-%H%M%S")).absolute()
+    _welcome(session, state)
     from suanli.cli.demo import day, ending
     from suanli.cli.demo.aftermath import aftermath_of
     from suanli.cli.demo.elsewhere import Elsewhere
@@ -50,7 +54,6 @@ def demo(
     from suanli.cli.demo.stage import staged
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    state = (home or Path(".suanli") / time.strftime("demo-%Y%m%d-%H%M%S")).absolute()
     script = day.script(seed, speed)
     with Elsewhere() as elsewhere:
         with staged(state, script) as stage:
@@ -59,6 +62,18 @@ def demo(
             aftermath = aftermath_of(stage, script, is_cut=is_cut)
         simulated = elsewhere.outcomes(0.0 if is_cut else SIMULATED_WITHIN_S)
     ending.tell(session, state, aftermath, simulated, began_s)
+
+
+def _welcome(session: Session, state: Path) -> None:
+    """Before anything that takes time is loaded."""
+    if session.is_machine or session.quiet:
+        return
+    shown = typed(state)
+    sys.stdout.write(
+        f"A real controller, whose state is in {shown}; its machines and its clock are simulated.\n"
+        f"From another terminal: suanli ps --home {shown}; queue, nodes, explain NAME, events likewise.\n\n"
+    )
+    sys.stdout.flush()
 
 
 def _live(stage: "Stage", script: "Script", screen: "Screen", elsewhere: "Elsewhere") -> bool:

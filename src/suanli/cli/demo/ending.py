@@ -1,6 +1,5 @@
 """The end of the demo: what came of the day, what the switch changed, the page, and what to try next."""
 
-import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ import msgspec
 from suanli.cli.demo import day
 from suanli.cli.demo.aftermath import Aftermath
 from suanli.cli.demo.scene import time_of_day
+from suanli.cli.files import typed
 from suanli.cli.render import Table, listed, money
 from suanli.cli.session import Session
 from suanli.cli.tour.ending import command_name
@@ -152,7 +152,7 @@ def _as_text(
     yield f"\nWith charts, offline, after {wall_s:.0f} s: {page}"
     yield "\nTo try next:"
     suanli = command_name()
-    where = shlex.quote(str(home.relative_to(Path.cwd()) if home.is_relative_to(Path.cwd()) else home))
+    where = typed(home)
     policies = f"{day.MORNING},priority,{day.AFTERNOON}"
     yield f"  {suanli} demo --seed {aftermath.script.seed + 1}"
     yield (f"  {suanli} compare --trace csv:{where}/day.csv --fleet {where}/fleet.yaml --policies {policies}")

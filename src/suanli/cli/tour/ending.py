@@ -13,6 +13,7 @@ from pathlib import Path
 
 from suanli.cli.account import SUMMARY_HEAD, Account, collect, facts, page_data, points, summary
 from suanli.cli.client import Client, path_of
+from suanli.cli.files import typed
 from suanli.cli.logs import written
 from suanli.cli.render import Table
 from suanli.cli.tour.screen import Screen
@@ -80,7 +81,7 @@ def command_name() -> str:
     found = shutil.which("suanli")
     if found and Path(found).resolve() == here.resolve():
         return "suanli"
-    return shlex.quote(str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here))
+    return typed(here)
 
 
 def _load(client: Client, account: Account) -> Iterator[str]:
