@@ -18,12 +18,16 @@ from suanli.cli.tour.ending import command_name
 from suanli.domain.record import Status
 from suanli.domain.workload import Kind
 from suanli.reports.day import Day, Mark, write
-from suanli.reports.stretches import FIGURES, Stretch, figures_of, stretch_of
+from suanli.reports.stretches import FIGURES, PROMPT_S, Stretch, figures_of, stretch_of
 from suanli.sim.metrics import Metrics, measure
 from suanli.sim.outcome import Outcome
 from suanli.traces.own import write_own
 
 TABLE_HEAD = ("", "POLICY", "WAITING", "AT END", "IN 10 MIN", "LONGEST", "DONE/H", "HELD")
+LEGEND = (
+    f"Waiting on average and at the end; started within {PROMPT_S / 60:.0f} min of coming; longest wait for a start; "
+    "done in an hour; accelerators held."
+)
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -146,7 +150,7 @@ def _as_text(
         yield f"  {sentence}"
     yield ""
     yield Table(TABLE_HEAD, _rows(parts)).plain().rstrip()
-    yield f"  ({', '.join(FIGURES)})"
+    yield f"  {LEGEND}"
     if any(part.simulated for part in parts):
         yield f"  Simulated: by the very same step, from what the log says at {time_of_day(day.SWITCH_S)}."
     yield f"\nWith charts, offline, after {wall_s:.0f} s: {page}"
