@@ -96,7 +96,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """Units of work in a second where its attempt is; 0 without one."""
         if self.attempt is None:
             return 0.0
-        return self.workload.speed_on(self.attempt.placements[0].share.accelerator)
+        placements = self.attempt.placements
+        return self.workload.speed_on(placements[0].share.accelerator, len(placements))
 
     def done_by(self, now_s: float) -> float:
         """Work done so far, saved or not, in the workload's own units. Who is told to stop works no more."""

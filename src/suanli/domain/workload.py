@@ -88,7 +88,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     `speeds` is what the whole gang gets done in a second, by accelerator model, in units of its own (steps); a model
     that is missing there is one that it cannot use. Empty: a unit is a second, wherever it runs. `work` is all that
-    there is to do, where its owner says so.
+    there is to do, where its owner says so. Both, like `duration_s`, are meant for `nodes` nodes; on others of its range
+    elastic work gets done in proportion.
     """
 
     name: str
@@ -126,9 +127,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         """Workloads that must have succeeded first."""
         return (*self.after, self.model_from) if self.model_from else self.after
 
-    def speed_on(self, accelerator: str) -> float:
-        """Units of work in a second on that model; 0 where it cannot run there."""
-        return self.speeds.get(accelerator, 0.0) if self.speeds else 1.0
+    def speed_on(self, accelerator: str, nodes: int | None = None) -> float:
+        """Units of work in a second on that model, on so many nodes; 0 where it cannot run there."""
+        speed = self.speeds.get(accelerator, 0.0) if self.speeds else 1.0
+        return speed if nodes is None or nodes == self.nodes else speed * nodes / self.nodes
 
     @property
     def worker_count(self) -> int:

@@ -76,8 +76,8 @@ def declared_s(workload: Workload) -> float | None:
 
 
 def saved_s(record: Record) -> float:
-    """Seconds of its work that are safe: as they were run, else at the mean of its speeds."""
-    if record.workload.speeds:
+    """Seconds of its work that are safe: on as many nodes as it was declared for, at the mean of its speeds."""
+    if record.workload.speeds or record.workload.elastic_nodes:
         return record.done / mean_speed(record.workload)
     return max(0.0, record.run_s - record.lost_s)
 

@@ -117,7 +117,7 @@ class FakeEngine:
             begins_s=now_s + self._start_s[number > 1],
             work=self._work_of(launch),
             saved=self._saved.get(key, 0.0),
-            speed=launch.workload.speed_on(launch.placements[0].share.accelerator),
+            speed=launch.workload.speed_on(launch.placements[0].share.accelerator, len(launch.placements)),
             every_s=self._checkpoint_every_s or launch.workload.checkpoint_every_s,
             ready_s=self._ready_s,
         )

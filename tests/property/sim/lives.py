@@ -27,6 +27,7 @@ def life(
     conditions: Conditions = Conditions(),  # noqa: B008 - frozen
     *,
     failures: bool = False,
+    priorities: tuple[int, ...] = (30, 50, 70),
 ) -> Simulation:
     """A simulation that has not begun."""
     rng = np.random.default_rng(seed)
@@ -45,7 +46,7 @@ def life(
                 cpus=max(1.0, count), accelerators=tuple(AcceleratorDemand(m, count) for m in models)
             ),
             speeds={"H100": 4.0, "T4": 1.0} if rng.random() < 0.5 else {},
-            priority=int(rng.integers(3)) * 20 + 30,
+            priority=priorities[int(rng.integers(len(priorities)))],
             checkpoint_every_s=60.0 if rng.random() < 0.5 else None,
             team=("a", "b")[int(rng.integers(2))],
             duration_s=work * float(rng.lognormal(0.0, 0.3)) if rng.random() < 0.7 else None,

@@ -80,8 +80,8 @@ def test_the_same_seed_is_the_same_run_and_every_step_of_it_keeps_the_invariants
 def test_a_run_that_goes_on_from_a_copy_of_its_middle_ends_as_it_would_have(
     seed: int, policy: str, instants: int
 ) -> None:
-    """Where nothing more arrives, and what is left of each workload is known."""
-    run = life(seed, policy, jobs=25, conditions=Conditions(oracle=True))
+    """Where nothing more arrives, what is left of each workload is known, and nobody may end what has just begun."""
+    run = life(seed, policy, jobs=25, conditions=Conditions(oracle=True), priorities=(50,))
     while run.arrived < 25:
         if not run.advance():
             break

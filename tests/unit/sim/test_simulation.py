@@ -90,6 +90,16 @@ def test_work_goes_at_the_speed_of_where_it_runs() -> None:
     assert ends(outcome) == {"a": 100, "b": 500}
 
 
+def test_elastic_work_gets_done_in_proportion_to_its_nodes() -> None:
+    """Declared for one node: 300 s. It begins on three; after the restart only two are left."""
+    work = arrives("elastic", 0, 300, elastic_nodes=(1, 4), checkpoint_every_s=10.0)
+    three = fleet(*(node(f"n{i}", gpus=1) for i in range(3)))
+    assert ends(played(work, on=three)) == {"elastic": 100}
+    outcome = played(work, on=three, faults=(Fault(50, "n0", False), Fault(500, "n0", True)))
+    assert [len(stay.placements) for stay in outcome.stays] == [3, 2]
+    assert ends(outcome) == {"elastic": 50 + 75}
+
+
 def test_a_gang_on_a_failed_node_goes_on_elsewhere_from_its_checkpoint() -> None:
     outcome = played(
         arrives("gang", 0, 100, nodes=2, checkpoint_every_s=10.0),
