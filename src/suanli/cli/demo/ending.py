@@ -1,5 +1,8 @@
 """The end of the demo: what came of the day, what the switch changed, the page, and what to try next."""
 
+import shutil
+import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -55,7 +58,7 @@ def tell(
     wall_s = time.monotonic() - began_s
     session.show(
         _as_data(aftermath, metrics, parts, page, wall_s),
-        lambda: "\n".join(_as_text(home, aftermath, parts, said, page, wall_s)),
+        lambda: "\n".join(_as_text(session, home, aftermath, parts, said, page, wall_s)),
     )
 
 
@@ -138,6 +141,7 @@ def _hours(stretch: Stretch) -> str:
 
 
 def _as_text(
+    session: Session,
     home: Path,
     aftermath: Aftermath,
     parts: Sequence[Part],
@@ -147,13 +151,14 @@ def _as_text(
 ) -> Iterator[str]:
     yield ("\nCut off at " if aftermath.is_cut else "\nThe day, to ") + time_of_day(aftermath.to_s)
     for sentence in said:
-        yield f"  {sentence}"
+        yield _folded(session, sentence)
     yield ""
     yield Table(TABLE_HEAD, _rows(parts)).plain().rstrip()
-    yield f"  {LEGEND}"
+    yield _folded(session, LEGEND)
     if any(part.simulated for part in parts):
-        yield f"  Simulated: by the very same step, from what the log says at {time_of_day(day.SWITCH_S)}."
-    yield f"\nWith charts, offline, after {wall_s:.0f} s: {page}"
+        since = time_of_day(day.SWITCH_S)
+        yield _folded(session, f"Simulated: by the very same step, from what the log says at {since}.")
+    yield f"\nWith charts, offline, after {wall_s:.0f} s: {typed(page)}"
     yield "\nTo try next:"
     suanli = command_name()
     where = typed(home)
@@ -161,6 +166,12 @@ def _as_text(
     yield f"  {suanli} demo --seed {aftermath.script.seed + 1}"
     yield (f"  {suanli} compare --trace csv:{where}/day.csv --fleet {where}/fleet.yaml --policies {policies}")
     yield f"  {suanli} tour    # the same controller on real processes"
+
+
+def _folded(session: Session, text: str) -> str:
+    """Between words, where the line ends; only on a terminal."""
+    width = shutil.get_terminal_size().columns if session.is_terminal else sys.maxsize
+    return textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    ")
 
 
 def _as_data(
