@@ -1,8 +1,9 @@
 """How honest forecasts are: the share of true starts inside the 80 % band, and of suggested changes that hold.
 
-Clusters of 8 nodes of 8 accelerators with Poisson arrivals of jobs of 1 to 16 devices; how long each runs is declared
-with an error (log-normal), which the forecast must learn from what has finished. In the middle of each life waiting
-workloads are asked about, and the life goes on until they start. All on two processes.
+Clusters of 8 nodes of 8 accelerators with Poisson arrivals of jobs of 1 to 16 devices that ask for 75 to 95 % of them;
+how long each runs is declared with an error (log-normal), which the forecast must learn from what has finished. In the
+middle of each life waiting workloads are asked about, and the life goes on, with arrivals, until they have started. All
+on two processes.
 """
 
 from collections.abc import Iterator
@@ -26,10 +27,13 @@ POLICIES = ("fifo", "priority", "sjf")
 LIVES = 20
 STEPS_MAX = 3_000
 ASKED = 4
-JOBS = 260
+JOBS = 1_500
+FIRST_ASKED = 130
+"""Jobs that have arrived by then."""
 SIGMA = 0.6
 SIZES = ((1, 1), (1, 1), (1, 2), (1, 4), (1, 8), (2, 8))
-GAP_S = 330.0
+LOADS = (0.75, 0.95)
+DECLARED_S, DECLARED_SIGMA, BIAS = 4000.0, 0.8, 0.2
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -69,10 +73,10 @@ def _percent(of: list[bool]) -> float:
 def _life(policy: str, seed: int) -> list[Asked]:
     rng = np.random.default_rng(seed)
     run = Simulation(_trace(rng), _fleet(), parse(policy), Conditions(seed=seed), np.random.default_rng(seed))
-    while run.arrived < JOBS // 2:
+    while run.arrived < FIRST_ASKED:
         run.advance()
     told: list[Asked] = []
-    for _ in range(ASKED):
+    while len(told) < ASKED and run.arrived < JOBS // 2:
         for _ in range(int(rng.integers(5, 25))):
             run.advance()
         waiting = sorted(run.state.waiting)
@@ -97,12 +101,15 @@ def _asked(run: Simulation, key: str, rng: np.random.Generator) -> Asked:
 
 
 def _trace(rng: np.random.Generator) -> Trace:
+    mean_s = DECLARED_S * float(np.exp(DECLARED_SIGMA**2 / 2 + BIAS + SIGMA**2 / 2))
+    devices_mean = float(np.mean([nodes * devices for nodes, devices in SIZES]))
+    gap_s = mean_s * devices_mean / (64 * float(rng.uniform(*LOADS)))
     at_s = 0.0
     arrivals: list[Arrival] = []
     for i in range(JOBS):
-        at_s += float(rng.exponential(GAP_S))
+        at_s += float(rng.exponential(gap_s))
         nodes, devices = SIZES[int(rng.integers(len(SIZES)))]
-        declared_s = float(np.exp(rng.normal(np.log(4000.0), 0.8)))
+        declared_s = float(np.exp(rng.normal(np.log(DECLARED_S), DECLARED_SIGMA)))
         workload = Workload(
             name=f"job{i}",
             kind=Kind.TRAIN,
@@ -113,7 +120,7 @@ def _trace(rng: np.random.Generator) -> Trace:
             priority=50 + 10 * int(rng.integers(3)),
         )
         arrivals.append(
-            Arrival(at_s=at_s, workload=workload, work=declared_s * float(np.exp(rng.normal(0.2, SIGMA))))
+            Arrival(at_s=at_s, workload=workload, work=declared_s * float(np.exp(rng.normal(BIAS, SIGMA))))
         )
     return Trace(name="eta", arrivals=tuple(arrivals))
 

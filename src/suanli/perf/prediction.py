@@ -1,5 +1,6 @@
 """How long a workload may yet run: draws from what is known of it, its likes, and of all that has finished."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -28,7 +29,8 @@ class Spread:
     a time of anything. What still runs counts as well, as longer than it has run so far (Kaplan and Meier 1958): else
     one would only know of the quick. Draws are smoothed by a log-normal kernel of Silverman's width (1986, 3.31), so
     that few samples do not pretend to know more than they do. Of what has run for a while only longer times are drawn;
-    where none is longer, what is left is as long as what was (Lindy).
+    where none is longer, what is left is as long as what was (Lindy). All draws of one future should come from one
+    `redrawn`: else errors that they have in common would cancel out in a sum of many.
     """
 
     def __init__(self, records: Iterable[Record], now_s: float) -> None:
@@ -57,6 +59,14 @@ class Spread:
         total_s = self._of(record).draw(elapsed_s, rng)
         return (total_s - elapsed_s) * mean_speed(record.workload)
 
+    def redrawn(self, rng: np.random.Generator) -> "Spread":
+        """One of the spreads that what was seen may have come from (Bayesian bootstrap, Rubin 1981). O(samples)."""
+        twin = object.__new__(Spread)
+        twin._likes = {like: sample.redrawn(rng) for like, sample in self._likes.items()}
+        twin._ratios, twin._all = self._ratios.redrawn(rng), self._all.redrawn(rng)
+        twin.known = self.known
+        return twin
+
     def _of(self, record: Record) -> "Sample":
         of_likes = self._likes.get(likeness(record))
         if of_likes is not None:
@@ -79,9 +89,15 @@ class Sample(msgspec.Struct, frozen=True):
     def times(self, factor: float) -> "Sample":
         return Sample(self.logs + np.log(factor), self.up_to, self.width)
 
+    def redrawn(self, rng: np.random.Generator) -> "Sample":
+        """The weights by chance more or less."""
+        weights: Floats = self.up_to - np.concatenate([[0.0], self.up_to[:-1]])
+        up_to: Floats = (weights * rng.exponential(size=len(weights))).cumsum()
+        return Sample(self.logs, up_to, self.width)
+
     def draw(self, above: float, rng: np.random.Generator) -> float:
         """A value above that one."""
-        first = int(np.searchsorted(self.logs, np.log(above))) if above > 0 else 0
+        first = int(np.searchsorted(self.logs, math.log(above))) if above > 0 else 0
         if first == len(self.logs):
             return above * (1.0 + float(rng.exponential()))
         before = float(self.up_to[first - 1]) if first else 0.0

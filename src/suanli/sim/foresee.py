@@ -61,7 +61,8 @@ def foresee(
     """When the waiting workload `key` starts, if things go on as they did.
 
     In each future every duration is drawn from what is known of it (`perf.prediction`), and arrivals are drawn from
-    those of the last day, at their rate. O(draws · steps until it starts).
+    those of the last day, at their rate; what is known of both is itself uncertain, and drawn for each future.
+    O(draws · steps until it starts).
     """
     spread = Spread(state.records.values(), now_s)
     played = [
@@ -119,6 +120,7 @@ def _play(
     steps_max: int,
 ) -> tuple[float, float]:
     """Seconds from now until it is placed, inf where that is not within the steps; and the seconds that were played."""
+    spread = spread.redrawn(rng)
     left = _left(state, now_s, spread, rng)
     trace = Trace(name="", arrivals=_arrivals(state, now_s, spread, rng))
     run = Simulation.going_on(state, memory, left, trace, policy, conditions, rng, now_s)
@@ -141,14 +143,17 @@ def _left(state: State, now_s: float, spread: Spread, rng: np.random.Generator) 
 
 
 def _arrivals(state: State, now_s: float, spread: Spread, rng: np.random.Generator) -> tuple[Arrival, ...]:
-    """Workloads like those of the last day, as many again, at times drawn anew. None where there were hardly any."""
+    """Workloads like those of the last day, at times drawn anew, about as many. None where there were hardly any.
+
+    The rate is drawn too, from what it may have been if so many came by it (a gamma under Jeffreys' prior).
+    """
     recent = [
         r for r in state.records.values() if r.submitted_s > now_s - ARRIVALS_SINCE_S and r.replica is None
     ]
     if len(recent) < ARRIVALS_MIN:
         return ()
     since_s = now_s - min(record.submitted_s for record in recent)
-    count = int(rng.poisson(len(recent)))
+    count = int(rng.poisson(rng.gamma(len(recent) + 0.5)))
     instants = np.sort(rng.uniform(now_s, now_s + since_s, count))
     likes = rng.integers(len(recent), size=count)
     return tuple(
