@@ -25,7 +25,6 @@ Row = dict[str, str | int | float]
 
 POLICIES = ("fifo", "priority", "sjf")
 LIVES = 20
-STEPS_MAX = 3_000
 ASKED = 4
 JOBS = 1_500
 FIRST_ASKED = 130
@@ -88,7 +87,7 @@ def _life(policy: str, seed: int) -> list[Asked]:
 def _asked(run: Simulation, key: str, rng: np.random.Generator) -> Asked:
     """What is said of it, and then what becomes of it; the life has gone on until it started."""
     now_s = run.now_s
-    seen = foresee(run.state, run.memory, run.policy, key, now_s, rng, steps_max=STEPS_MAX)
+    seen = foresee(run.state, run.memory, run.policy, key, now_s, rng)
     changes = changes_that_help(run.state, run.policy, run.memory, key, now_s, rng)
     true = [runs_if(run.state, run.memory, run.policy, key, change, now_s, rng) for change, _ in changes]
     number = run.state.records[key].attempts_made

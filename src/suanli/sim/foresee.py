@@ -10,16 +10,26 @@ from suanli.domain.record import Record
 from suanli.domain.workload import Kind
 from suanli.kernel.changes import Change
 from suanli.kernel.state import State, by_seq
+from suanli.perf.durations import mean_speed
 from suanli.perf.prediction import Spread
 from suanli.policies.parts import Policy
 from suanli.sim.simulation import Conditions, Simulation
 from suanli.sim.trace import Arrival, Trace
 
-DRAWS = 40
-"""Futures that are played."""
+DRAWS = (39, 19, 9)
+"""Futures that are played: as many as can be within EVENTS_MAX. Of each the band is exact, of 9 it is all of them."""
 
-STEPS_MAX = 200
-"""Instants that are played in one future before it is given up: what has not started by then starts later."""
+EVENTS_MAX = 30_000
+"""Events that are played in all: what has not started by then in a future starts later."""
+
+GRID_ABOVE = 200
+"""From so many workloads on that run or wait, a future is played on a grid of GRID of the mean time that they take:
+each starts by half of that late."""
+
+GRID = 0.04
+
+EVENTS_EACH = 4
+"""A workload is submitted, placed, started, and ends."""
 
 ARRIVALS_SINCE_S = 86_400.0
 """What arrived in the last day stands for what will."""
@@ -55,21 +65,22 @@ def foresee(
     rng: np.random.Generator,
     *,
     conditions: Conditions = Conditions(),  # noqa: B008 - frozen
-    draws: int = DRAWS,
-    steps_max: int = STEPS_MAX,
+    events_max: int = EVENTS_MAX,
 ) -> Foresight:
     """When the waiting workload `key` starts, if things go on as they did.
 
     In each future every duration is drawn from what is known of it (`perf.prediction`), and arrivals are drawn from
     those of the last day, at their rate; what is known of both is itself uncertain, and drawn for each future.
-    O(draws · steps until it starts).
+    O(`events_max`), whatever waits, and a copy of the state for each future.
     """
     spread = Spread(state.records.values(), now_s)
+    draws, conditions = _extent(state, conditions, spread, now_s, rng, events_max)
     played = [
-        _play(state, memory, policy, key, now_s, rng, conditions, spread, steps_max) for _ in range(draws)
+        _play(state, memory, policy, key, now_s, rng, conditions, spread, events_max // draws)
+        for _ in range(draws)
     ]
     starts = sorted(start_s for start_s, _ in played)
-    tenth = max(1, (draws + 1) // 10)
+    tenth = (draws + 1) // 10
     return Foresight(
         start_s=_finite(starts[draws // 2]),
         earliest_s=_finite(starts[tenth - 1]),
@@ -79,6 +90,25 @@ def foresee(
         started=sum(math.isfinite(start_s) for start_s in starts),
         known=spread.known,
     )
+
+
+def _extent(
+    state: State,
+    conditions: Conditions,
+    spread: Spread,
+    now_s: float,
+    rng: np.random.Generator,
+    events_max: int,
+) -> tuple[int, Conditions]:
+    """How many futures can be played, and how finely."""
+    workloads = len(state.live) + len(state.waiting)
+    draws = next((n for n in DRAWS if n * workloads * EVENTS_EACH <= events_max), DRAWS[-1])
+    if workloads <= GRID_ABOVE:
+        return draws, conditions
+    left = _left(state, now_s, spread, rng)
+    rest = [left[r.key] / mean_speed(r.workload) for r in (*state.live.values(), *state.waiting.values())]
+    mean_s = float(np.mean([left_s for left_s in rest if math.isfinite(left_s)] or [0.0]))
+    return draws, msgspec.structs.replace(conditions, grid_s=GRID * mean_s)
 
 
 def _finite(seconds: float) -> float | None:
@@ -117,20 +147,18 @@ def _play(
     rng: np.random.Generator,
     conditions: Conditions,
     spread: Spread,
-    steps_max: int,
+    events_max: int,
 ) -> tuple[float, float]:
-    """Seconds from now until it is placed, inf where that is not within the steps; and the seconds that were played."""
+    """Seconds from now until it is placed, inf where that is not within so many events; and the seconds that were
+    played."""
     spread = spread.redrawn(rng)
     left = _left(state, now_s, spread, rng)
-    trace = Trace(name="", arrivals=_arrivals(state, now_s, spread, rng))
+    trace = Trace(name="", arrivals=_arrivals(state, now_s, spread, rng, events_max // EVENTS_EACH))
     run = Simulation.going_on(state, memory, left, trace, policy, conditions, rng, now_s)
-    number = state.records[key].attempts_made
-    for _ in range(steps_max):
-        going_on = run.advance()
+    number, first = state.records[key].attempts_made, run.happened
+    while run.happened - first < events_max and run.advance():
         if run.state.records[key].attempts_made > number:
             return run.now_s - now_s, run.now_s - now_s
-        if not going_on:
-            break
     return math.inf, run.now_s - now_s
 
 
@@ -142,10 +170,13 @@ def _left(state: State, now_s: float, spread: Spread, rng: np.random.Generator) 
     }
 
 
-def _arrivals(state: State, now_s: float, spread: Spread, rng: np.random.Generator) -> tuple[Arrival, ...]:
-    """Workloads like those of the last day, at times drawn anew, about as many. None where there were hardly any.
+def _arrivals(
+    state: State, now_s: float, spread: Spread, rng: np.random.Generator, count: int
+) -> tuple[Arrival, ...]:
+    """Workloads like those of the last day, so many, at their rate. None where there were hardly any.
 
-    The rate is drawn too, from what it may have been if so many came by it (a gamma under Jeffreys' prior).
+    The rate is drawn too, from what it may have been if so many came by it (a gamma under Jeffreys' prior). Enough for
+    all events that are played: else it would be as if nobody came any more.
     """
     recent = [
         r for r in state.records.values() if r.submitted_s > now_s - ARRIVALS_SINCE_S and r.replica is None
@@ -153,8 +184,8 @@ def _arrivals(state: State, now_s: float, spread: Spread, rng: np.random.Generat
     if len(recent) < ARRIVALS_MIN:
         return ()
     since_s = now_s - min(record.submitted_s for record in recent)
-    count = int(rng.poisson(rng.gamma(len(recent) + 0.5)))
-    instants = np.sort(rng.uniform(now_s, now_s + since_s, count))
+    gap_s = since_s / rng.gamma(len(recent) + 0.5)
+    instants = now_s + np.cumsum(rng.exponential(gap_s, count))
     likes = rng.integers(len(recent), size=count)
     return tuple(
         _like(recent[int(i)], f"~{n}", float(at_s), spread, rng)

@@ -34,7 +34,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """The world that is simulated.
 
     An attempt takes `start_s` to come up, a later one of the same workload `restart_s`; what is told to stop, or was on
-    a node that failed, has ended after `stop_s`. With `oracle` the policy is told how much there is to do.
+    a node that failed, has ended after `stop_s`. With `oracle` the policy is told how much there is to do. What happens
+    is seen, and decided upon, at multiples of `grid_s`; 0: at once.
     """
 
     start_s: float = 0.0
@@ -42,6 +43,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     stop_s: float = 0.0
     oracle: bool = False
     seed: int = 0
+    grid_s: float = 0.0
 
 
 class Simulation:
@@ -119,6 +121,11 @@ class Simulation:
     def now_s(self) -> float:
         return self._clock.now_s()
 
+    @property
+    def happened(self) -> int:
+        """Events so far."""
+        return self._seq
+
     def run(self) -> Outcome:
         """To the end: until all has ended, or nothing that is left can ever run."""
         while self.advance():
@@ -195,7 +202,13 @@ class Simulation:
             instants.append(max(self.memory.wake_s, self.now_s))
         starts = [record.workload.not_before_s or 0.0 for record in self.state.line.special.values()]
         instants += [start_s for start_s in starts if start_s > self.now_s]
-        return min(instants)
+        return self._on_grid(min(instants))
+
+    def _on_grid(self, at_s: float) -> float:
+        grid_s = self._conditions.grid_s
+        if not grid_s or at_s <= self.now_s or math.isinf(at_s):
+            return at_s
+        return max(at_s, math.ceil(at_s / grid_s - 1e-9) * grid_s)
 
     def _decide(self) -> Decision:
         began_s = self._cpu_s()

@@ -31,7 +31,7 @@ def busy(ends_in_s: float, name: str = "busy", device: int = 0) -> Record:
 
 def asked(state: State, key: str, policy: str = "fifo") -> Foresight:
     rng = np.random.default_rng(0)
-    return foresee(state, Memory(), parse(policy), key, NOW_S, rng, draws=20)
+    return foresee(state, Memory(), parse(policy), key, NOW_S, rng)
 
 
 def new(name: str, gpus: int = 1, seq: int = 50, **more: float) -> Record:
@@ -42,7 +42,7 @@ def test_it_starts_when_what_is_in_its_place_ends() -> None:
     state = state_of(fleet(node(gpus=1)), *true_to_their_word(), busy(600), new("next"))
     seen = asked(state, "next")
     assert (seen.start_s, seen.earliest_s, seen.latest_s) == pytest.approx((600, 600, 600), abs=1)
-    assert (seen.futures, seen.started, seen.known) == (20, 20, 12)
+    assert (seen.futures, seen.started, seen.known) == (39, 39, 12)
 
 
 def test_those_before_it_have_their_turn_first() -> None:
@@ -57,6 +57,17 @@ def test_the_less_is_known_the_wider_the_band() -> None:
     seen = asked(state, "next")
     assert seen.earliest_s is not None
     assert seen.latest_s is None or seen.latest_s > 3 * seen.earliest_s
+
+
+def test_a_long_queue_is_foreseen_on_a_grid_and_hardly_differently() -> None:
+    line = [new(f"w{i}", seq=50 + i, duration_s=100.0 * (1 + i % 5)) for i in range(300)]
+    state = state_of(
+        fleet(node(gpus=4)), *true_to_their_word(), *(busy(60, f"b{i}", i) for i in range(4)), *line
+    )
+    seen = asked(state, "w299")
+    # 90,000 device seconds before it, on four devices
+    assert seen.start_s == pytest.approx(60 + 300 * 300 / 4, rel=0.03)
+    assert seen.futures < 39
 
 
 def test_what_never_fits_never_starts() -> None:

@@ -52,6 +52,12 @@ def test_one_after_the_other_on_one_device() -> None:
     assert outcome.is_whole
 
 
+def test_on_a_grid_things_are_seen_and_decided_at_its_multiples() -> None:
+    outcome = played(arrives("a", 3, 55), arrives("b", 12, 20), conditions=Conditions(grid_s=10))
+    assert [stay.placed_s for stay in outcome.stays] == [10, 70]
+    assert ends(outcome) == {"a": 70, "b": 90}
+
+
 def test_shortest_first_needs_to_be_told_how_much_there_is_to_do() -> None:
     arrivals = (arrives("a", 0, 100), arrives("long", 10, 50), arrives("short", 20, 5))
     assert ends(played(*arrivals, policy="sjf")) == {"a": 100, "long": 150, "short": 155}
