@@ -1,17 +1,40 @@
 """What needs no controller: `policies`, `schema`, `version`."""
 
+import re
+from importlib import resources
+from typing import Annotated
+
+import typer
+
 from suanli.cli.render import Table
 from suanli.cli.session import Session, command
 
 
 @command
-def policies(session: Session) -> None:
+def policies(
+    session: Session,
+    *,
+    explain: Annotated[
+        str, typer.Option("--explain", metavar="NAME", help="Tell of a part, or of all parts of a policy.")
+    ] = "",
+) -> None:
     """List the parts that a policy is made of."""
     import msgspec
 
-    from suanli.policies.registry import DEFAULT_PARTS, parts
+    from suanli.policies.registry import DEFAULT_PARTS, parse, parts
 
     rows = parts()
+    if explain:
+        policy = parse(explain)
+        named = [name for name in policy.name.split("+") if name in explain.lower().split("+")]
+        told = {part.name: (part, _paragraph(part.name)) for part in rows}
+        chosen = [told[name] for name in named]
+        data = {
+            "policy": policy.name,
+            "parts": [{**msgspec.to_builtins(part), "text": text} for part, text in chosen],
+        }
+        session.show(data, lambda: "\n\n".join(f"{p.kind}: {p.name}\n{text}" for p, text in chosen))
+        return
     data = {"policies": [msgspec.to_builtins(part) for part in rows], "default": "+".join(DEFAULT_PARTS)}
     session.show(
         data, lambda: Table(["KIND", "NAME", "WHAT IT DOES"], [[p.kind, p.name, p.summary] for p in rows])
@@ -39,3 +62,10 @@ def version(session: Session) -> None:
 
     data = {"suanli": __version__, "python": platform.python_version(), "ray": metadata.version("ray")}
     session.show(data, lambda: "\n".join(f"{name} {number}" for name, number in data.items()))
+
+
+def _paragraph(name: str) -> str:
+    """What `explained.md` says of a part."""
+    text = resources.files("suanli.policies").joinpath("explained.md").read_text(encoding="utf-8")
+    found = re.search(rf"^### [^\n]*`{re.escape(name)}`[^\n]*\n\n(.*?)(?=\n##|\Z)", text, re.DOTALL | re.MULTILINE)
+    return found[1].strip() if found else ""

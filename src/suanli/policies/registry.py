@@ -1,4 +1,4 @@
-"""Policies by name. Adding one: a function in its file, a row here, a test, a paragraph in docs/policies.md."""
+"""Policies by name. Adding one: a function in its file, a row here, a test, a paragraph in explained.md."""
 
 from difflib import get_close_matches
 
