@@ -67,5 +67,7 @@ def version(session: Session) -> None:
 def _paragraph(name: str) -> str:
     """What `explained.md` says of a part."""
     text = resources.files("suanli.policies").joinpath("explained.md").read_text(encoding="utf-8")
-    found = re.search(rf"^### [^\n]*`{re.escape(name)}`[^\n]*\n\n(.*?)(?=\n##|\Z)", text, re.DOTALL | re.MULTILINE)
+    found = re.search(
+        rf"^### [^\n]*`{re.escape(name)}`[^\n]*\n\n(.*?)(?=\n##|\Z)", text, re.DOTALL | re.MULTILINE
+    )
     return found[1].strip() if found else ""

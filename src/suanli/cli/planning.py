@@ -11,6 +11,7 @@ from suanli.cli.client import Client, path_of
 from suanli.cli.errors import Refused
 from suanli.cli.files import Files, Overrides, sources
 from suanli.cli.plans import placement_table, told
+from suanli.cli.prospects import assumptions, what_if_table
 from suanli.cli.session import Session, command
 from suanli.cli.waiting import wait_for
 from suanli.domain.errors import Unavailable, UsageError
@@ -37,6 +38,14 @@ def plan(
     ] = "",
     policy: Policy = "",
     override: Overrides = [],  # noqa: B006 - typer's way to say "none", never changed
+    what_if: Annotated[
+        list[str],
+        typer.Option(
+            "--what-if",
+            metavar="CHANGE",
+            help="Compare with `fleet.nodes.NAME.count=+2`, `policy=NAME`, or `NAME:FIELD=VALUE`; may be repeated.",
+        ),
+    ] = [],  # noqa: B006
     fail_if_waiting: Annotated[
         bool, typer.Option("--fail-if-waiting", help="Exit with 4 if anything would wait.")
     ] = False,
@@ -44,16 +53,20 @@ def plan(
     """Show what would happen; changes nothing.
 
     Shows placements and prices, and of what would wait: why, and what would make it run. Ends with 3 if a workload can
-    never run on the fleet.
+    never run on the fleet. With `--what-if` both are played on to their end: how things would go on, and how with that
+    changed.
     """
     asked = sources([fleet, *file] if fleet else file)
     if fleet:
-        answer = _offline(asked, override, policy)
+        answer = _offline(asked, override, policy, what_if)
     else:
-        answer = _controller(session).post(path_of("plan"), _asked(asked, override, policy))
+        question = {**_asked(asked, override, policy), "what_if": what_if}
+        answer = _controller(session).post(path_of("plan"), question)
     session.show(answer, lambda: placement_table(answer))
     if not session.is_machine:
         sys.stdout.write(told(answer) + "\n")
+        if answer.get("what_if"):
+            sys.stdout.write("\n" + what_if_table(answer["what_if"]).plain() + assumptions(answer["what_if"]))
     code = exit_code(answer, fail_if_waiting)
     if code:
         raise typer.Exit(code)
@@ -154,18 +167,26 @@ def _asked(texts: Sequence[Mapping[str, str]], overrides: Sequence[str], policy:
     return {"sources": list(texts), "overrides": list(overrides), "policy": policy}
 
 
-def _offline(texts: Sequence[Mapping[str, str]], overrides: Sequence[str], policy: str) -> dict[str, Any]:
+def _offline(
+    texts: Sequence[Mapping[str, str]], overrides: Sequence[str], policy: str, what_if: Sequence[str]
+) -> dict[str, Any]:
     """The same use case in this process, for a fleet on which nothing runs."""
     import msgspec
 
     from suanli.control.declare import declare
-    from suanli.control.requests import offline_plan
+    from suanli.control.requests import offline_plan, offline_what_if
+    from suanli.control.what_if import changes_of
     from suanli.spec import Source
 
-    now_s = time.time()
-    declared = declare([Source(**text) for text in texts], now_s=now_s, overrides=overrides)
+    now_s, read = time.time(), [Source(**text) for text in texts]
+    declared = declare(read, now_s=now_s, overrides=overrides)
     answer = msgspec.to_builtins(offline_plan(declared.asked, policy, now_s))
-    return {**answer, "warnings": msgspec.to_builtins(declared.warnings)}
+    told: Any = None
+    if what_if:
+        changes = changes_of(what_if)
+        then = declare(read, now_s=now_s, overrides=[*overrides, *changes.overrides]).asked
+        told = msgspec.to_builtins(offline_what_if(declared.asked, then, policy, changes, now_s))
+    return {**answer, "warnings": msgspec.to_builtins(declared.warnings), "what_if": told}
 
 
 def _told(applied: Mapping[str, Any]) -> str:

@@ -18,8 +18,7 @@ from suanli.kernel.state import State
 from suanli.policies.registry import parse
 from suanli.reports.quantities import duration
 from suanli.reports.sentences import advice, sentence
-from suanli.sim.foresee import Foresight, foresee, runs_if
-from suanli.sim.simulation import Conditions
+from suanli.sim.foresee import LIVE, Foresight, foresee, runs_if
 
 DECISIONS_READ = 200
 """Recorded decisions looked through for what held a workload back before."""
@@ -64,9 +63,6 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     here_because: Because | None = None
     history: tuple[Line, ...] = ()
 
-
-LIVE = Conditions(start_s=2.0, restart_s=2.0, stop_s=2.0)
-"""What coming up and leaving take, roughly, where forecasts are played."""
 
 LINES_AT_LEVEL = (0, 10, LINES_KEPT)
 """How much of what happened is told."""

@@ -77,7 +77,7 @@ def plan(
 ) -> tuple[Plan, Decision]:
     """Submit to a copy of `state` and step once. Only the given workloads are reported, and what stops for them."""
     trial = state.copy()
-    keys = _submit(trial, workloads, now_s)
+    keys = submit(trial, workloads, now_s)
     decision, after = step(trial, policy, memory, now_s, np.random.default_rng(len(state.records)))
     starts = {a.key: a.placements for a in decision.actions if isinstance(a, Place) and a.key in keys}
     reserved = {k: r.placements for k, r in after.reservations.items() if k in keys}
@@ -107,7 +107,8 @@ def share_price(node: Node, share: Share) -> float:
     return node.price_per_hour * share.cpus / node.cpus if node.cpus else 0.0
 
 
-def _submit(trial: State, workloads: Sequence[Workload], now_s: float) -> dict[str, None]:
+def submit(trial: State, workloads: Sequence[Workload], now_s: float) -> dict[str, None]:
+    """Take them in as new, after all that is there. Returns their keys in order."""
     keys: dict[str, None] = {}
     seq = max((record.seq for record in trial.records.values()), default=0)
     fresh: list[Record] = []

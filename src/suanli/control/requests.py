@@ -8,6 +8,7 @@ import msgspec
 from suanli.control.controller import Controller
 from suanli.control.fleet import capacity
 from suanli.control.planning import Plan, plan
+from suanli.control.what_if import Changes, WhatIf, compare
 from suanli.domain import events as ev
 from suanli.domain.alerts import AlertRule
 from suanli.domain.decision import Memory
@@ -272,11 +273,7 @@ def _path_back_to(start: str, edges: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _plan_of(controller: Controller, asked: Asked, policy: str) -> Plan:
-    state = controller.state
-    if asked.fleet is not None:
-        state = controller.state.copy()
-        here = capacity(asked.fleet, controller.seen.nodes, controller.world.cordoned)
-        state.set_nodes(here.fleet, here.unusable)
+    state = controller.state if asked.fleet is None else _on_fleet(controller, asked.fleet)
     now_s = controller.ports.clock.now_s()
     answer, _ = plan(
         state, controller.memory, parse(policy or controller.world.policy), asked.workloads, now_s
@@ -284,15 +281,47 @@ def _plan_of(controller: Controller, asked: Asked, policy: str) -> Plan:
     return answer
 
 
+def _on_fleet(controller: Controller, fleet: Fleet | None) -> State:
+    """A copy of the state, on that fleet as far as it is there; None: on the fleet in force."""
+    state = controller.state.copy()
+    if fleet is not None:
+        here = capacity(fleet, controller.seen.nodes, controller.world.cordoned)
+        state.set_nodes(here.fleet, here.unusable)
+    return state
+
+
+def what_if(controller: Controller, asked: Asked, then: Asked, policy: str, changes: Changes) -> WhatIf:
+    """How things would go on with what is asked, and with `then` and the changes instead. Changes nothing.
+
+    Both are played outside of the mutex, on copies. Raises UsageError where a change cannot be made.
+    """
+    with controller.mutex:
+        controller.refresh()
+        state, memory = _on_fleet(controller, asked.fleet), controller.memory
+        name, now_s = policy or controller.world.policy, controller.ports.clock.now_s()
+    policies = parse(name), parse(changes.policy or name)
+    return compare(state, memory, policies, (asked.workloads, then.workloads), changes, now_s)
+
+
 def offline_plan(asked: Asked, policy: str, now_s: float) -> Plan:
     """The plan for an empty fleet, with no controller. Raises UsageError where no fleet is declared."""
+    answer, _ = plan(_empty(asked), Memory(), parse(policy), asked.workloads, now_s)
+    return answer
+
+
+def offline_what_if(asked: Asked, then: Asked, policy: str, changes: Changes, now_s: float) -> WhatIf:
+    """The same for an empty fleet, with no controller."""
+    policies = parse(policy), parse(changes.policy or policy)
+    return compare(_empty(asked), Memory(), policies, (asked.workloads, then.workloads), changes, now_s)
+
+
+def _empty(asked: Asked) -> State:
     if asked.fleet is None:
         raise UsageError(
             "A plan without a running controller needs a fleet.",
             remedy="Give one with `--fleet FILE`, or start a controller with `suanli up`.",
         )
-    answer, _ = plan(State(asked.fleet), Memory(), parse(policy), asked.workloads, now_s)
-    return answer
+    return State(asked.fleet)
 
 
 def kept_accelerators(store: Store) -> tuple[OwnAccelerator, ...]:

@@ -1,6 +1,7 @@
 """When will it start? The simulation, run forward from the live state, again and again with the unknown drawn anew."""
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -36,6 +37,9 @@ ARRIVALS_SINCE_S = 86_400.0
 
 ARRIVALS_MIN = 5
 """From so many arrivals on they are a rate; fewer are none."""
+
+LIVE = Conditions(start_s=2.0, restart_s=2.0, stop_s=2.0)
+"""What coming up and leaving take, roughly, on a living fleet."""
 
 _NOBODY = Trace(name="", arrivals=())
 
@@ -107,8 +111,15 @@ def _extent(
         return draws, conditions
     left = _left(state, now_s, spread, rng)
     rest = [left[r.key] / mean_speed(r.workload) for r in (*state.live.values(), *state.waiting.values())]
-    mean_s = float(np.mean([left_s for left_s in rest if math.isfinite(left_s)] or [0.0]))
-    return draws, msgspec.structs.replace(conditions, grid_s=GRID * mean_s)
+    return draws, on_grid(conditions, rest)
+
+
+def on_grid(conditions: Conditions, rest_s: Sequence[float]) -> Conditions:
+    """For as many workloads as run or wait, which take so long each: on a grid where they are many."""
+    finite = [left_s for left_s in rest_s if math.isfinite(left_s)]
+    if len(rest_s) <= GRID_ABOVE or not finite:
+        return conditions
+    return msgspec.structs.replace(conditions, grid_s=GRID * float(np.mean(finite)))
 
 
 def _finite(seconds: float) -> float | None:

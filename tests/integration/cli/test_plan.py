@@ -63,6 +63,33 @@ def test_a_controllers_answer_is_the_same_contract(
     assert "asked-only" not in on_lab("ps", "--all").stdout
 
 
+def test_what_would_come_of_a_change_is_compared_and_the_plan_stays_the_same(
+    plan: Callable[..., Any], contract: jsonschema.Draft202012Validator
+) -> None:
+    jobs = {"first": f"{FULL}\nduration: 10m", "later": f"{WAITS}\nduration: 5m"}
+    changes = ("--what-if", "later:resources.cpus=1", "--what-if", "policy=fifo")
+    answer = json.loads(plan(jobs, *changes, "-o", "json").stdout)
+    contract.validate(answer)
+    assert answer["what_if"]["changes"] == ["later:resources.cpus=1", "policy=fifo"]
+    assert answer["what_if"]["assumed"] == []
+    assert answer["plan_id"] == json.loads(plan(jobs, "-o", "json").stdout)["plan_id"]
+    shown = plan(jobs, *changes).stdout
+    assert re.search(r"AS THINGS ARE +IF later:resources.cpus=1, policy=fifo", shown)
+    assert re.search(r"all ended after +\d+m", shown)
+
+
+def test_a_controller_compares_with_all_that_runs_there(
+    on_lab: Callable[..., Any], job: Callable[..., Path], contract: jsonschema.Draft202012Validator
+) -> None:
+    done = on_lab("plan", "-f", job("asked-only", FITS), "--what-if", "policy=sjf", "-o", "json")
+    answer = json.loads(done.stdout)
+    contract.validate(answer)
+    assert answer["what_if"]["then"]["policy"].startswith("sjf+")
+    wrong = on_lab("plan", "-f", job("asked-only", FITS), "--what-if", "fleet.nodes.nix.count=+1")
+    assert wrong.exit_code == 2
+    assert "no nodes 'nix'" in wrong.stderr
+
+
 def test_a_gang_is_placed_on_as_many_nodes_as_it_asks_for(plan: Callable[..., Any]) -> None:
     answer = json.loads(plan({"gang": GANG}, "-o", "json").stdout)
     assert sorted(placement["node"] for placement in answer["placements"]) == ["big", "small"]

@@ -15,6 +15,7 @@ from suanli.control.once import once
 from suanli.control.planning import Plan
 from suanli.control.requests import Applied
 from suanli.control.snapshot import held
+from suanli.control.what_if import WhatIf, changes_of
 from suanli.control.wiring import Running
 from suanli.policies.registry import parse
 from suanli.spec import Problem, Source
@@ -44,6 +45,12 @@ class Asking(BaseModel):
     policy: PolicyName = ""
 
 
+class Planning(Asking):
+    """Declarations, and changes with which things would go on differently."""
+
+    what_if: list[Annotated[str, Field(max_length=1000)]] = Field(default=[], max_length=20)
+
+
 class Applying(Asking):
     """Declarations, or the id of a plan that was shown."""
 
@@ -59,9 +66,10 @@ class Applying(Asking):
 
 
 class PlanAnswer(Plan, frozen=True, kw_only=True):
-    """A plan, and what in the declarations is allowed but seldom meant."""
+    """A plan, what in the declarations is allowed but seldom meant, and what would come of changes."""
 
     warnings: tuple[Problem, ...] = ()
+    what_if: WhatIf | None = None
 
 
 class AppliedAnswer(Applied, frozen=True, kw_only=True):
@@ -71,11 +79,19 @@ class AppliedAnswer(Applied, frozen=True, kw_only=True):
 
 
 @router.post("/plan", responses=returns(PlanAnswer, "What would happen. Nothing has changed."))
-def plan(asking: Asking, here: Here) -> Response:
-    declared = _declared(here, asking)
+def plan(planning: Planning, here: Here) -> Response:
+    declared = _declared(here, planning)
     with held(here.controller):
-        shown = requests.make_plan(here.controller, declared.asked, policy=asking.policy)
-    return answer(PlanAnswer(**msgspec.structs.asdict(shown), warnings=declared.warnings))
+        shown = requests.make_plan(here.controller, declared.asked, policy=planning.policy)
+    told = _what_if(here, planning, declared) if planning.what_if else None
+    return answer(PlanAnswer(**msgspec.structs.asdict(shown), warnings=declared.warnings, what_if=told))
+
+
+def _what_if(here: Running, planning: Planning, declared: Declared) -> WhatIf:
+    changes = changes_of(planning.what_if)
+    overrides = [*planning.overrides, *changes.overrides]
+    then = _declared(here, planning.model_copy(update={"overrides": overrides}))
+    return requests.what_if(here.controller, declared.asked, then.asked, planning.policy, changes)
 
 
 @router.post("/apply", responses=returns(AppliedAnswer, "What was accepted, and what is there already."))
