@@ -20,6 +20,9 @@ STEPS_MAX = 100
 DECREMENT_MIN = 1e-9
 """Newton's decrement, squared: half of what there is still to gain."""
 
+CONDITION_MIN = 1e-13
+"""What is less than that part of the steepest curvature is lost in rounding; the step is shorter then, and no worse."""
+
 
 class _Limits(msgspec.Struct, frozen=True, eq=False):
     """`speed[n, m]` in parts of the target; `count[n]` jobs are in a row, `devices[n, m]` are theirs together."""
@@ -49,6 +52,8 @@ def analytic_centre(market: Market, target: Floats, count: Floats, x: Floats) ->
     limits = _limits(market, target, count)
     x = (1.0 - SLACK / 2) * x + SLACK / 2 * _inside(limits)
     height = _height(limits, x)
+    if height == -np.inf:
+        return x
     for _ in range(STEPS_MAX):
         step, decrement = _newton(limits, x)
         if decrement < DECREMENT_MIN:
@@ -116,17 +121,20 @@ def _searched(height_at: Callable[[float], float], height: float, decrement: flo
 
 
 def _newton(limits: _Limits, x: Floats) -> tuple[Floats, float]:
-    """The step and its decrement, squared. The types join the jobs by a matrix of rank m (Woodbury)."""
+    """The step and its decrement, squared. The types join the jobs by a matrix of rank m (Woodbury).
+
+    Unknowns are relative to x, which spans many orders of magnitude.
+    """
     n, m = x.shape
     left = _slacks(limits, x)
     own: Indices = np.arange(m, dtype=np.intp)
-    able, weight, devices = limits.able, limits.count[:, None], limits.devices
-    inverse = np.where(able, 1.0 / np.where(able, x, 1.0), 0.0)
-    pull = limits.speed / left.speed[:, None]
-    press = np.where(able, 1.0 / left.time[:, None], 0.0)
-    gradient = weight * (inverse - press + pull) - devices / left.devices
+    able, weight, devices = limits.able, limits.count[:, None], limits.devices * x
+    pull = limits.speed * x / left.speed[:, None]
+    press = np.where(able, x / left.time[:, None], 0.0)
+    gradient = weight * (able - press + pull) - devices / left.devices
     curve = press[:, :, None] * press[:, None, :] + pull[:, :, None] * pull[:, None, :]
-    curve[:, own, own] += np.where(able, np.square(inverse), 1.0)
+    steepest = np.square(press).sum(axis=1) + np.square(pull).sum(axis=1)
+    curve[:, own, own] += np.maximum(1.0, CONDITION_MIN * steepest)[:, None]
     sides = np.zeros((n, m, m + 1))
     sides[:, :, 0] = gradient
     sides[:, own, 1 + own] = devices
@@ -136,4 +144,4 @@ def _newton(limits: _Limits, x: Floats) -> tuple[Floats, float]:
     types = np.diag(np.square(left.devices)) + shared
     common = np.asarray(np.linalg.solve(types, (devices * alone).sum(axis=0)), dtype=np.float64)
     step = alone - np.asarray(joined @ common, dtype=np.float64)
-    return step, float((step * gradient).sum())
+    return x * step, float((step * gradient).sum())

@@ -14,8 +14,8 @@ from suanli.policies.table import Floats, Indices
 STAY = 1.5
 """With half as much left again as another, one that runs is not yet stopped for it."""
 
-STAY_LEVEL = 2.0
-"""What has had no more than twice another's service is not stopped for it: one level of the doubling queues."""
+LEVEL_S = 4 * 3600.0
+"""Service in which nobody is told apart who has had less: four hours of one device."""
 
 
 def shortest_remaining(sharing: Sharing) -> Indices:
@@ -23,34 +23,34 @@ def shortest_remaining(sharing: Sharing) -> Indices:
 
     Shortest remaining processing time (Schrage 1968) with unequal types: the index of a job on a type is the square of
     its speed there, relative to its mean, over the device-seconds that it has left. Squared, as a fast type both ends a
-    job earlier and is wasted on one that gains little by it. What nobody knows the length of has as much left as it has
-    had (it is served as by `least-served`).
+    job earlier and is wasted on one that gains little by it. What nobody knows the length of is served as by
+    `least-served`.
     """
     mean = mean_speed(sharing)
     left_s = sharing.remaining / np.where(mean > 0, mean, 1.0) * sharing.devices
-    left_s = np.where(np.isnan(left_s), _level_s(attained_s(sharing)), left_s)
-    return _walk(sharing, _worth(sharing) / np.maximum(left_s, 1e-9)[:, None], STAY)
+    left_s = np.where(np.isnan(left_s), _expected_s(attained_s(sharing)), left_s)
+    return _walk(sharing, _worth(sharing) / np.maximum(left_s, 1e-9)[:, None])
 
 
 def least_served(sharing: Sharing) -> Indices:
     """Least service first, by doubling levels, each on the type that is worth most to it; needs no durations.
 
-    Least attained service with discretised queues (Tiresias, NSDI 2019), for which durations need not be known. The
-    queues end at 2, 4, 8 ... times the mean service of all that are there, so there is nothing to tune; worth as in
-    `shortest-remaining`.
+    Least attained service with discretised queues (Tiresias, NSDI 2019): what has had much is likely to need as much
+    again. Queues end at 4, 8, 16 ... device-hours, so that nobody is stopped more often than its service doubles.
     """
-    level_s = _level_s(attained_s(sharing))
-    return _walk(sharing, _worth(sharing) / level_s[:, None], STAY_LEVEL)
+    return _walk(sharing, _worth(sharing) / _expected_s(attained_s(sharing))[:, None])
 
 
 def soonest_end(sharing: Sharing) -> Indices:
-    """All end as early as the last one can: the shares that the makespan needs, worked off largest first.
+    """All end as early as the last one can: whoever needs most of a type goes first there, divided anew each time.
 
-    What is left is divided anew each time, so that the plan never falls behind its bound. Needs durations.
+    The shares are those of `makespan`. As what is left is divided whenever something happens, what was done otherwise
+    than planned is made up for, and the end stays within rounding of its bound. What nobody knows the length of is
+    taken for as long as the others.
     """
     x = makespan(sharing)
     fallback = usable_speed(sharing) / np.maximum(usable_speed(sharing).max(axis=1, keepdims=True), 1e-300)
-    return _walk(sharing, np.where(x > 1e-6, x, 0.0) + 1e-9 * fallback, 1.0)
+    return _walk(sharing, np.where(x > 1e-6, x, 0.0) + 1e-9 * fallback)
 
 
 def _worth(sharing: Sharing) -> Floats:
@@ -59,17 +59,16 @@ def _worth(sharing: Sharing) -> Floats:
     return np.square(usable_speed(sharing) / np.where(mean > 0, mean, 1.0)[:, None])
 
 
-def _level_s(service_s: Floats) -> Floats:
-    """float[n]: the service at which the level of each begins, of levels that double from the mean on."""
-    mean_s = max(float(service_s.mean()) if len(service_s) else 0.0, 1.0)
-    return mean_s * np.exp2(np.floor(np.log2(np.maximum(service_s / mean_s, 1.0) + 1e-9)))
+def _expected_s(service_s: Floats) -> Floats:
+    """float[n]: as much more as the least of the level that each has reached, in levels that double."""
+    return LEVEL_S * np.exp2(np.floor(np.log2(np.maximum(service_s / LEVEL_S, 1.0) + 1e-9)))
 
 
-def _walk(sharing: Sharing, index: Floats, stay: float) -> Indices:
+def _walk(sharing: Sharing, index: Floats) -> Indices:
     from suanli.policies.sharing.walk import first_with_room
 
     runs = np.flatnonzero(sharing.current >= 0)
     index = index.copy()
-    index[runs, sharing.current[runs]] *= stay
+    index[runs, sharing.current[runs]] *= STAY
     pairs = np.argsort(-index, axis=None, kind="stable").astype(np.intp)
     return first_with_room(pairs, sharing.able, sharing.devices, sharing.capacity)
