@@ -125,6 +125,7 @@ class State:
             deadline_s=line.column("deadline_s", rows),
             attained_s=line.column("attained_s", rows),
             teams=lambda: self.teams(rows),
+            services_s=lambda: np.array(self.durations.services_s(), dtype=np.float64),
         )
 
     def teams(self, rows: Indices) -> Teams:

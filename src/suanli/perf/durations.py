@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
+from heapq import nlargest
 from statistics import fmean, median
 
 from suanli.domain.record import Record, Status
@@ -9,18 +10,26 @@ from suanli.domain.workload import Workload
 
 Likeness = tuple[str, tuple[str, ...], int]
 
+SERVICES_MAX = 1_000
+
+_Time = tuple[
+    float, str, float, float
+]  # when it ended, who it was, its useful seconds, and those times devices
+
 
 class DurationHistory:
     """Running times of what succeeded, by team, command and size; without the work that was lost and run again.
 
     A function of the records it was told and of nothing else: neither of their order, nor of what was forgotten. `add`
-    and `forget` are O(log n) and a shift in their class, an estimate is O(`per_class`) after a change, else O(1).
+    and `forget` are O(log n) and a shift in their class, an estimate is O(`per_class`) after a change, else O(1);
+    `services_s` after a change O(`per_class` · classes).
     """
 
     def __init__(self, per_class: int = 50) -> None:
         self._per_class = per_class
-        self._times: dict[Likeness, list[tuple[float, str, float]]] = {}
+        self._times: dict[Likeness, list[_Time]] = {}
         self._medians: dict[Likeness, float] = {}
+        self._services: tuple[int, list[float]] = (0, [])
         self.version = 0  # another one means that an estimate may have changed
 
     def add(self, record: Record) -> None:
@@ -64,8 +73,17 @@ class DurationHistory:
             return None
         if like not in self._medians:
             latest = self._times[like][-self._per_class :]
-            self._medians[like] = median(useful_s for _, _, useful_s in latest)
+            self._medians[like] = median(useful_s for _, _, useful_s, _ in latest)
         return self._medians[like]
+
+    def services_s(self) -> list[float]:
+        """Seconds times devices that the latest 1,000 have had, of each class its latest, in rising order."""
+        version, services = self._services
+        if version != self.version:
+            of_classes = (time for times in self._times.values() for time in times[-self._per_class :])
+            services = sorted(service_s for *_, service_s in nlargest(SERVICES_MAX, of_classes))
+            self._services = self.version, services
+        return services
 
 
 def declared_s(workload: Workload) -> float | None:
@@ -88,10 +106,17 @@ def mean_speed(workload: Workload) -> float:
     return fmean(usable) if usable else 1.0
 
 
+def devices(workload: Workload) -> float:
+    """What its service is counted in: devices of the whole gang, cores where it uses none."""
+    demand = workload.demand
+    return workload.nodes * (max((a.count for a in demand.accelerators), default=0.0) or demand.cpus)
+
+
 def likeness(record: Record) -> Likeness:
     workload = record.workload
     return (workload.team, workload.run, workload.worker_count)
 
 
-def _time(record: Record) -> tuple[float, str, float]:
-    return (record.ended_s or 0.0, record.key, max(0.0, record.run_s - record.lost_s))
+def _time(record: Record) -> _Time:
+    useful_s = max(0.0, record.run_s - record.lost_s)
+    return (record.ended_s or 0.0, record.key, useful_s, useful_s * devices(record.workload))

@@ -30,7 +30,8 @@ class Queue(msgspec.Struct, frozen=True, eq=False):
     """The eligible workloads, one row each. `duration_s` and `remaining_s` are NaN where nobody knows.
 
     `attained_s` is what it has had: seconds times devices, or cores where it uses none; `deadline_s` an instant, inf
-    where there is none. `teams` are worked out only when asked for.
+    where there is none. `teams`, and `services_s`, float[s], what those that have ended have had, the same way, in
+    rising order, are worked out only when asked for.
     """
 
     priority: Floats
@@ -41,6 +42,7 @@ class Queue(msgspec.Struct, frozen=True, eq=False):
     deadline_s: Floats
     attained_s: Floats
     teams: Callable[[], Teams]
+    services_s: Callable[[], Floats] = lambda: np.zeros(0)
 
 
 Order = Callable[[Queue], Floats]

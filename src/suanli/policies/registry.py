@@ -10,6 +10,8 @@ from suanli.policies.order.backfill import RESERVATIONS, conservative, easy
 from suanli.policies.order.drf import drf
 from suanli.policies.order.edf import edf
 from suanli.policies.order.fifo import fifo
+from suanli.policies.order.gittins import gittins
+from suanli.policies.order.las import las
 from suanli.policies.order.priority import priority
 from suanli.policies.order.shortest import sjf, srtf
 from suanli.policies.parts import Allocate, AtOnce, InRounds, Order, Place, Policy
@@ -29,6 +31,8 @@ ORDERS: dict[str, Order] = {
     "priority": priority,
     "sjf": sjf,
     "srtf": srtf,
+    "las": las,
+    "gittins": gittins,
     "edf": edf,
     "drf": drf,
     "easy": easy,

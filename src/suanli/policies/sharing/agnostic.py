@@ -21,7 +21,7 @@ def agnostic(allocation: Allocation) -> Allocation:
         alike = Market(np.where(sharing.able, 1.0, 0.0), sharing.devices, sharing.capacity)
         return centred(alike, x.sum(axis=1), x)
 
-    decide.__doc__ = f"{(allocation.__doc__ or '').strip().splitlines()[0]} All types count as equally fast."
+    decide.__doc__ = f"{(allocation.__doc__ or '').strip().splitlines()[0]} Speeds are ignored."
     return decide
 
 

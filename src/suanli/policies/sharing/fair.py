@@ -16,7 +16,7 @@ Rates = Callable[[Bools], Floats]
 
 
 def max_min(sharing: Sharing) -> Floats:
-    """The least job runs as fast as possible, measured by what an equal share of every type would give it.
+    """The worst off runs as fast as possible, measured by an equal share of every type.
 
     max_X min_i s_i theta_i / (w_i theta_i^prop). Exact for up to 128 distinct jobs, else to 0.05 %, with proof.
     """
@@ -31,14 +31,14 @@ def max_min(sharing: Sharing) -> Floats:
 
 
 def water_filling(sharing: Sharing) -> Floats:
-    """Max-min fairness, then of those that can still gain, again, until nobody can gain without another losing."""
+    """Max-min fairness, then again for those that can still gain, until nobody can without another losing."""
     able, market = _market(sharing)
     weight = sharing.weight[able]
     return _filled(sharing, able, market, lambda active: np.where(active, weight, 0.0))
 
 
 def hierarchical(sharing: Sharing) -> Floats:
-    """Max-min fairness among teams by weight, and inside each team among its jobs; water-filling.
+    """Max-min fairness among teams by weight, inside each among its jobs; water-filling.
 
     The weight of a job that can gain no more passes to the others of its team.
     """

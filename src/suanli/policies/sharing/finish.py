@@ -11,9 +11,10 @@ FAIRNESS_TOLERANCE = 1e-4
 
 
 def makespan(sharing: Sharing) -> Floats:
-    """All jobs finish as early as the last one can: the smallest T with theta_i >= remaining_i / T.
+    """All jobs finish as early as the last one can.
 
-    Where nobody knows what is left, it is taken for the mean of the others, on the job's fastest type.
+    The smallest T with theta_i >= remaining_i / T. Where nobody knows what is left, it is taken for the mean
+    of the others, on the job's fastest type.
     """
     speed, able = _able(sharing)
     x = np.zeros(sharing.speed.shape)
@@ -29,7 +30,7 @@ def makespan(sharing: Sharing) -> Floats:
 
 
 def finish_time_fairness(sharing: Sharing) -> Floats:
-    """The worst ratio of finish time to that with an equal share of the fleet is as small as possible.
+    """The worst ratio of finish time to that with an equal share is as small as possible.
 
     min_X max_i (elapsed_i + left_i / theta_i) / (fair_i + left_i / theta_i^iso), to 0.01 %, by the price method: the
     speeds that a ratio asks for are convex in it. Where nobody knows what is left: as for the makespan.

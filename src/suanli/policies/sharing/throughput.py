@@ -12,14 +12,18 @@ from suanli.solvers.status import Status
 
 
 def max_throughput(sharing: Sharing) -> Floats:
-    """As much work per second as possible, summed over all jobs, whoever gets it: max sum theta_i."""
+    """As much work per second as possible, summed over all jobs, whoever gets it.
+
+    max sum theta_i, by linear programming.
+    """
     return _most(sharing, np.ones(len(sharing.capacity)))
 
 
 def min_cost(sharing: Sharing) -> Floats:
-    """As much work for the money as possible: max sum T_ij X_ij / price_j, and deadlines are met if they can be.
+    """As much work for the money as possible; deadlines are met if all can be.
 
-    A job with a deadline gets theta_i >= remaining_i / (time left); where not all can, none of these holds.
+    max sum T_ij X_ij / price_j, by linear programming. A job with a deadline gets theta_i >= remaining_i /
+    (time left); where not all can, none of these holds.
     """
     return _most(sharing, np.where(sharing.price > 0, sharing.price, 1.0))
 
