@@ -7,7 +7,9 @@ from suanli.domain.reasons import ReasonCode
 from suanli.domain.record import Placement, Record, Status
 from suanli.domain.resources import Demand, Share
 from suanli.domain.workload import EndCause
+from suanli.kernel.sharers import shares
 from suanli.kernel.state import State, add_share
+from suanli.policies.registry import shares_over_time
 from suanli.policies.table import TOLERANCE, NodeTable
 
 _TOKENS = frozenset(code.token for code in ReasonCode)
@@ -18,7 +20,8 @@ def violations(state: State, decision: Decision) -> tuple[str, ...]:
 
     Checked: nothing is placed on what is not free or beyond a quota; whole gangs of what was asked, on distinct usable
     nodes; attempts numbered in turn; only running work is stopped, once, and only work of lower priority for other
-    work; no node is removed that is used; and everything that waits, and only that, has a known reason.
+    work, unless its turn is over under a policy that shares over time; no node is removed that is used; and everything
+    that waits, and only that, has a known reason.
     """
     found: list[str] = []
     table = state.table.copy()
@@ -33,7 +36,7 @@ def violations(state: State, decision: Decision) -> tuple[str, ...]:
             table.take(action.placements)
             placed.add(action.key)
         elif isinstance(action, Stop):
-            found += _stopping(state, action, ended)
+            found += _stopping(state, action, ended, takes_turns=shares_over_time(decision.policy))
             ended.add(action.key)
     found += _removing(state, decision)
     found += _waiting(state, decision, placed)
@@ -91,7 +94,7 @@ def _beyond_quota(
             yield f"{action.key} takes team {team.name} beyond its quota of {resource}"
 
 
-def _stopping(state: State, action: Stop, ended: set[str]) -> Iterator[str]:
+def _stopping(state: State, action: Stop, ended: set[str], *, takes_turns: bool) -> Iterator[str]:
     record = state.live.get(action.key)
     if record is None or record.attempt is None or record.attempt.number != action.number:
         yield f"{action.key}: attempt {action.number} is stopped but not running"
@@ -100,7 +103,8 @@ def _stopping(state: State, action: Stop, ended: set[str]) -> Iterator[str]:
     elif action.cause is EndCause.PREEMPTED:
         winner = state.waiting.get(action.stopped_for)
         lower = winner is not None and record.workload.priority < winner.workload.priority
-        if not lower or not record.workload.preemptible:
+        is_over = takes_turns and not action.stopped_for and shares(record.workload)
+        if not is_over and (not lower or not record.workload.preemptible):
             yield f"{action.key} may not be preempted for {action.stopped_for or 'nobody'}"
 
 

@@ -113,6 +113,11 @@ def parse(name: str) -> Policy:
     )
 
 
+def shares_over_time(name: str) -> bool:
+    """Whether a policy of that name stops work whose turn is over."""
+    return not SHARES.keys().isdisjoint(name.split("+"))
+
+
 def parts() -> tuple[Part, ...]:
     """All parts with the first sentence of what they say of themselves."""
     kinds = (("order", ORDERS), ("allocate", ALLOCATIONS))
