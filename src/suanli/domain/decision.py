@@ -88,12 +88,14 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 class Rounds(msgspec.Struct, frozen=True, kw_only=True):
     """How accelerators are shared over time: who has its turn, on which model, in the round that began at `began_s`.
 
-    Fractions are as of `divided_s`; `total_s` is the time for which each model has been held since, by all together.
+    Fractions are as of `divided_s`, when there were `devices` of each model; `total_s` is the time for which each model
+    has been held since, by all together.
     """
 
     models: tuple[str, ...]
     began_s: float
     divided_s: float
+    devices: tuple[float, ...]
     total_s: tuple[float, ...]
     shares: dict[str, Share]
     turns: dict[str, str]

@@ -20,19 +20,20 @@ def next_round(
     if before is None or before.models != who.models:
         before = _first(who, now_s)
     ledger = _ledger(who, before, state, now_s)
-    shares, divided_s = _kept(who, before, ledger), before.divided_s
+    shares, divided_s, devices = _kept(who, before, ledger), before.divided_s, before.devices
     if _is_due(who, before, now_s):
         fair_s = _fair_s(who, before)
         x = rule.allocation(msgspec.structs.replace(who.sharing, fair_s=fair_s))
         ledger = divided(ledger, x, now_s - divided_s if np.isfinite(divided_s) else 0.0)
         fair_speed = isolated_speed(believed(who.sharing) if rule.agnostic else who.sharing)
-        shares, divided_s = _shares(who, ledger, fair_s, fair_speed), now_s
+        shares, divided_s, devices = _shares(who, ledger, fair_s, fair_speed), now_s, _devices(who)
     given = np.array([record.key in shares for record in who.records], dtype=np.bool_)
     types = rng.permutation(len(who.models)).astype(np.intp) if rule.agnostic else fastest_first(who.sharing)
     return Rounds(
         models=who.models,
         began_s=now_s,
         divided_s=divided_s,
+        devices=devices,
         total_s=tuple(ledger.total_s.tolist()),
         shares=shares,
         turns=who.by_key(turns(who.sharing, ledger, types, given, strict=rule.strict)),
@@ -40,15 +41,27 @@ def next_round(
 
 
 def _is_due(who: Sharers, before: Rounds, now_s: float) -> bool:
-    """Whether to divide anew: jobs came or went, and it is time, or nobody is left who has a share."""
+    """Whether to divide anew: jobs or devices came or went, and it is time, or nobody is left who had a turn."""
     keys = {record.key for record in who.records}
-    came_or_went = before.shares.keys() != keys
-    return came_or_went and (now_s - before.divided_s >= DIVIDE_AFTER_S or keys.isdisjoint(before.shares))
+    came_or_went = before.shares.keys() != keys or before.devices != _devices(who)
+    return came_or_went and (now_s - before.divided_s >= DIVIDE_AFTER_S or keys.isdisjoint(before.turns))
 
 
 def _first(who: Sharers, now_s: float) -> Rounds:
     nothing = (0.0,) * len(who.models)
-    return Rounds(models=who.models, began_s=now_s, divided_s=-np.inf, total_s=nothing, shares={}, turns={})
+    return Rounds(
+        models=who.models,
+        began_s=now_s,
+        divided_s=-np.inf,
+        devices=(),
+        total_s=nothing,
+        shares={},
+        turns={},
+    )
+
+
+def _devices(who: Sharers) -> tuple[float, ...]:
+    return tuple(who.sharing.capacity.tolist())
 
 
 def _ledger(who: Sharers, before: Rounds, state: State, now_s: float) -> Ledger:
