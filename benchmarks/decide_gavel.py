@@ -5,7 +5,8 @@
 makespan of Gavel's simulator (stanford-futuredata/gavel @c4fa400, 360 s rounds, ECOS, seed 0, restarts for nothing).
 
 `told` is what the policy knows beside speeds: `nothing` of durations, or `work left`, exactly. The two are never to be
-compared. Where lots are drawn, figures beside published ones are means over `seeds`. Everything is played twice: restarts cost nothing, or 30 s.
+compared. Where lots are drawn, figures beside published ones are means over `seeds`. Everything is played twice:
+restarts cost nothing, or 30 s.
 
 Bounds hold for every policy. Makespan: a linear program, from each arrival on. Mean completion time: prices make all
 devices one machine, on which a job is as long as its cheapest way to get its work done costs. There preemptive shortest
