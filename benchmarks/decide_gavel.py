@@ -17,6 +17,8 @@ Not to be had: `gandiva` packs jobs onto one device. `fifo`'s published figures 
 type that is drawn is not the type that is given, but the last of those with room, beyond what is free there. On the
 second trace that is all jobs at once on 8 V100: `all-on-v100` plays that. `fifo` here is first in, first out, and
 never interrupts.
+
+Last come traces that are made, on other fleets: what was chosen on the two above holds elsewhere or does not.
 """
 
 from collections.abc import Iterator
@@ -28,17 +30,30 @@ import numpy as np
 
 from suanli.control.trials import Question, Setting, play, prepare
 from suanli.policies.parts import InRounds, Policy
+from suanli.policies.registry import parse
 from suanli.policies.sharing.levels import raise_linear
 from suanli.policies.sharing.prices import Market
 from suanli.policies.sharing.values import Sharing
 from suanli.policies.table import Bools, Floats
-from suanli.sim.simulation import Conditions
+from suanli.sim.metrics import measure as metrics_of
+from suanli.sim.simulation import Conditions, Simulation
+from suanli.traces import fleet_of, trace_of
+from suanli.traces.generate import GENERATORS
+from suanli.traces.mix import Mix
 
 FLEET = "gavel:8xV100,16xP100,24xK80"
 TRACES = ("max_min_fairness", "minimize_makespan")
 RESTARTS_S = (0.0, 30.0)
 SEEDS = (0, 1, 2)
 HOUR_S = 3600.0
+
+ELSEWHERE = (
+    ("poisson", "gavel:16xH100,16xA100-80GB,32xT4", 0.9),
+    ("diurnal", "gavel:32xV100,32xT4", 0.9),
+    ("bursts", "gavel:8xH100,24xL4,32xT4", 0.8),
+    ("bursts", "gavel:48xA100-80GB", 0.9),
+)
+SIDE_BY_SIDE = ("fifo", "max-min-water-filling", "least-served", "ftf", "shortest-remaining")
 
 Row = dict[str, str | int | float]
 
@@ -84,6 +99,30 @@ def measure(data: Path) -> Iterator[Row]:
         for restart_s in RESTARTS_S:
             for rule in RULES if not restart_s else [rule for rule in RULES if rule.name != "all-on-v100"]:
                 yield _row(data, t, rule, restart_s, (jct_h, makespan_h))
+    for kind, fleet, load in ELSEWHERE:
+        for rule in RULES:
+            if rule.name in SIDE_BY_SIDE:
+                yield _elsewhere(kind, fleet, load, rule)
+
+
+def _elsewhere(kind: str, text: str, load: float, rule: Rule) -> Row:
+    """300 jobs with whole devices, durations log-normal as Philly's, that ask for `load` of the fleet in all."""
+    fleet, rng = fleet_of(text), np.random.default_rng(len(text))
+    table = GENERATORS[kind](fleet, 300, load, rng, Mix(cpu_only=0.0, shared=0.0))
+    conditions = Conditions(oracle=rule.told_work, restart_s=RESTARTS_S[-1])
+    trace = trace_of(table, fleet)
+    metrics = metrics_of(
+        Simulation(trace, fleet, parse(rule.name), conditions, np.random.default_rng(0)).run()
+    )
+    assert metrics.jct_mean_s is not None
+    return {
+        "told": "work left" if rule.told_work else "nothing",
+        "policy": rule.name,
+        "trace": f"{kind} on {text.partition(':')[2]}",
+        "restart_s": int(RESTARTS_S[-1]),
+        **_shown(metrics.jct_mean_s / HOUR_S, metrics.makespan_s / HOUR_S),
+        "preemptions": metrics.preemptions,
+    }
 
 
 def _row(data: Path, t: int, rule: Rule, restart_s: float, bounds_h: tuple[float, float]) -> Row:
