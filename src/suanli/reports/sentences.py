@@ -106,7 +106,7 @@ def _behind_higher_priority(resource: str, e: Evidence) -> str:
 
 
 def _behind_fair_share(resource: str, e: Evidence) -> str:
-    return "other teams are further below their fair share"
+    return "accelerators are shared over time, and others have their turn now"
 
 
 def _reserved_for(resource: str, e: Evidence) -> str:

@@ -320,8 +320,8 @@ def test_only_those_who_keep_the_room_that_would_do_are_named() -> None:
 
 
 def test_every_reason_that_is_reachable_today_is_in_the_table() -> None:
-    elsewhere = {"ReservedFor"}  # above; it needs two steps
-    later = {"Invalid", "Unauthorised", "ModelNotReady", "BehindFairShare", "BudgetExhausted", "PowerCap"}
+    elsewhere = {"ReservedFor", "BehindFairShare"}  # above; `test_sharing`
+    later = {"Invalid", "Unauthorised", "ModelNotReady", "BudgetExhausted", "PowerCap"}
     told = {situation.partition(",")[0] for situation in SITUATIONS}
     assert told | elsewhere | later == {code.token for code in ReasonCode}
 

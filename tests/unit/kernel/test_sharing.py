@@ -15,7 +15,6 @@ from tests.building import (
     running,
     state_of,
     stopped,
-    token,
     waiting,
     workload,
 )
@@ -28,6 +27,7 @@ from suanli.domain.workload import EndCause, Kind
 from suanli.kernel.invariants import violations
 from suanli.kernel.state import State
 from suanli.policies.sharing.rounds import DIVIDE_AFTER_S, ROUND_S
+from suanli.reports.sentences import sentence
 
 ONE = fleet(node(gpus=1))
 MIXED = fleet(node("fast", gpus=1, model="H100"), node("slow", gpus=1, model="T4"))
@@ -83,7 +83,10 @@ def test_as_many_run_as_have_room_and_the_others_wait_for_their_turn() -> None:
     decision = world.decide()
     assert len(placed(decision)) == 2
     (left,) = {"j0", "j1", "j2"} - world.runs()
-    assert token(decision, left) == "BehindFairShare"
+    why = decision.reason_for(left)
+    assert why is not None
+    assert (why.token, why.will_waiting_help, why.will_preemption_help) == ("BehindFairShare", True, False)
+    assert sentence(why) == "accelerators are shared over time, and others have their turn now"
     assert world.memory.wake_s == NOW_S + ROUND_S
 
 
