@@ -8,8 +8,11 @@ import numpy as np
 from suanli.domain.record import Record
 from suanli.domain.workload import Kind, Workload
 from suanli.kernel.state import State
+from suanli.perf.durations import mean_speed
 from suanli.policies.sharing.values import Sharing
 from suanli.policies.table import Floats, Indices, NodeTable
+
+ROUNDING = 1e-9
 
 PRIORITY_UNIT = 50.0
 """Of that priority, which is the default, the weight is 1; of twice that it is 2."""
@@ -79,7 +82,7 @@ def _sharing(
         weight=_floats(max(r.workload.priority, 1) / PRIORITY_UNIT for r in records),
         entity=np.array([teams[r.workload.team] for r in records], dtype=np.intp),
         entity_weight=_floats(state.fleet.team(name).weight for name in teams),
-        remaining=np.maximum(work - done, 0.0),
+        remaining=_left_of(work, done),
         elapsed_s=_floats(now_s - record.submitted_s for record in records),
         fair_s=np.zeros(len(records)),
         done=done,
@@ -96,14 +99,17 @@ def model_of(record: Record) -> str:
     return record.attempt.placements[0].share.accelerator if record.attempt else ""
 
 
+def _left_of(work: Floats, done: Floats) -> Floats:
+    """float[n]: what is left, NaN where nobody knows, or no longer: it has outlived what was expected of it."""
+    return np.where(done <= work * (1.0 + ROUNDING), np.maximum(work - done, 0.0), np.nan)
+
+
 def _work(state: State, record: Record) -> float:
-    """All that there is to do, in its own units; NaN where nobody knows."""
+    """All that there is to do, in its own units: declared, or by its seconds at its mean speed; NaN: nobody knows."""
     if record.workload.work is not None:
         return record.workload.work
-    if record.workload.speeds:
-        return np.nan
     duration_s = state.durations.estimate_s(record)
-    return np.nan if duration_s is None else duration_s
+    return np.nan if duration_s is None else duration_s * mean_speed(record.workload)
 
 
 def _prices(table: NodeTable) -> Floats:

@@ -202,3 +202,12 @@ def test_what_is_remembered_survives_being_stored() -> None:
     assert decide(fresh, "ftf", world.memory, world.now_s + 1.0) == decide(
         world.state, "ftf", world.memory, world.now_s + 1.0
     )
+
+
+def test_what_outlives_what_was_expected_of_it_is_no_longer_known_to_be_nearly_done() -> None:
+    """One was said to take 100 s and has run for 200: another that takes an hour is shorter than what nobody knows."""
+    world = World(ONE, "shortest-remaining", job("late", 1, duration_s=100.0))
+    world.decide()
+    world.comes(job("hour", 2, duration_s=3600.0))
+    assert stopped(world.decide(50.0)) == {}
+    assert stopped(world.decide(150.0)) == {"late": "preempted"}
