@@ -26,7 +26,8 @@ def policies(
     rows = parts()
     if explain:
         policy = parse(explain)
-        named = [name for name in policy.name.split("+") if name in explain.lower().split("+")]
+        asked = {name.strip() for name in explain.lower().split("+")}
+        named = [name for name in policy.name.split("+") if name in asked]
         told = {part.name: (part, _paragraph(part.name)) for part in rows}
         chosen = [told[name] for name in named]
         data = {

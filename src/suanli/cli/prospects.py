@@ -1,6 +1,6 @@
 """`plan --what-if` in words: how things would go on, beside how they would go on with something changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suanli.cli.render import Table, money
@@ -35,8 +35,21 @@ def what_if_table(told: Mapping[str, Any]) -> Table:
 
 
 def assumptions(told: Mapping[str, Any]) -> str:
-    """What the comparison rests on; empty where all is declared or known."""
-    names = told["assumed"]
+    """What the comparison rests on; empty where all is declared or known, and was played to its end."""
+    return _given_up(told) + _counted_as_an_hour(told["assumed"])
+
+
+def _given_up(told: Mapping[str, Any]) -> str:
+    beyond = [told[side]["beyond_s"] for side in ("now", "then") if told[side]["beyond_s"] is not None]
+    if not beyond:
+        return ""
+    return (
+        f"Not all came to an end within {duration(min(beyond))}, and was not followed further: what shares in turns "
+        "without saving its work may never get done.\n"
+    )
+
+
+def _counted_as_an_hour(names: Sequence[str]) -> str:
     if not names:
         return ""
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -44,6 +44,16 @@ def seconds(text: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
+def share(text: str) -> float:
+    """`5%` or `0.05`."""
+    from suanli.spec.quantities import percent
+
+    try:
+        return percent(text if "%" in text else float(text))
+    except ValueError as error:
+        raise typer.BadParameter("expected a share such as 5% or 0.05") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """One run of a command. stdout is for data, stderr for all else."""

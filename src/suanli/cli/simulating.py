@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suanli.cli.render import Table
-from suanli.cli.session import Session, command, seconds
+from suanli.cli.session import Session, command, seconds, share
 from suanli.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ Back = Annotated[
     float | None,
     typer.Option("--node-back-after", parser=seconds, metavar="TIME", help="Mean time until it is back."),
 ]
+Migrate = Annotated[
+    float | None,
+    typer.Option(
+        "--migrate", parser=share, metavar="SHARE", help="Move so many, such as 1%, for what fits nowhere."
+    ),
+]
 Report = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Also write an HTML page that opens offline.")
 ]
@@ -86,6 +92,7 @@ def simulate(
     arrivals: Arrivals = None,
     node_fails_after: Failing = None,
     node_back_after: Back = None,
+    migrate: Migrate = None,
     report: Report = None,
 ) -> None:
     """Play a recorded trace under a policy.
@@ -94,7 +101,7 @@ def simulate(
     """
     asked = _question(
         trace, fleet, (policy,), throughputs, seed, oracle, restart,
-        shuffle_nodes, ties, arrivals, node_fails_after, node_back_after,
+        shuffle_nodes, ties, arrivals, node_fails_after, node_back_after, migrate,
     )  # fmt: skip
     setting, runs = _play(session, asked)
     _tell(session, setting, runs, report, _answers(setting, runs)[0])
@@ -118,6 +125,7 @@ def compare(
     arrivals: Arrivals = None,
     node_fails_after: Failing = None,
     node_back_after: Back = None,
+    migrate: Migrate = None,
     report: Report = None,
 ) -> None:
     """Play a recorded trace under several policies, side by side.
@@ -127,7 +135,7 @@ def compare(
     names = tuple(filter(None, (name.strip() for name in policies.split(","))))
     asked = _question(
         trace, fleet, names, throughputs, seed, oracle, restart,
-        shuffle_nodes, ties, arrivals, node_fails_after, node_back_after,
+        shuffle_nodes, ties, arrivals, node_fails_after, node_back_after, migrate,
     )  # fmt: skip
     setting, runs = _play(session, asked)
     _tell(session, setting, runs, report, {"runs": _answers(setting, runs)})
@@ -146,6 +154,7 @@ def _question(
     arrivals: float | None,
     fails_after_s: float | None,
     back_after_s: float | None,
+    migrate: float | None,
 ) -> "Question":
     from suanli.control.trials import Question
     from suanli.sim.simulation import Conditions
@@ -165,6 +174,7 @@ def _question(
         random_ties=ties == "random",
         fails_after_s=fails_after_s,
         back_after_s=back_after_s or 3600.0,
+        migrate=migrate,
     )
 
 

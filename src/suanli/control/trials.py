@@ -26,7 +26,8 @@ FAULTS_UNTIL_S = 365 * 86_400.0
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be played. `arrivals` is the part of the fleet's accelerators that is asked for, by FGD's protocol.
 
-    `nodes_seed` shuffles the nodes; `fails_after_s` and `back_after_s` are means for each node.
+    `nodes_seed` shuffles the nodes; `fails_after_s` and `back_after_s` are means for each node; `migrate` as in
+    `Fleet`, instead of the fleet's own.
     """
 
     trace: str
@@ -39,6 +40,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     random_ties: bool = False
     fails_after_s: float | None = None
     back_after_s: float = 3600.0
+    migrate: float | None = None
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -64,6 +66,8 @@ def prepare(question: Question) -> Setting:
     """Read all files. Raises SpecErrors or UsageError, each with what is wrong where."""
     policies = tuple(parse(name) for name in question.policies)
     fleet = fleet_of(question.fleet)
+    if question.migrate is not None:
+        fleet = msgspec.structs.replace(fleet, migrate=question.migrate)
     table = read(question.trace, context_of(fleet, question.throughputs))
     trace = trace_of(table, fleet)
     if not trace.arrivals:

@@ -26,6 +26,13 @@ from suanli.spec.expand import expand
 from suanli.spec.problems import nearest
 
 NODES_MAX = 100_000
+
+STEPS_MAX = 10_000
+"""Steps that are played, beside STEPS_EACH for each workload: 41 days of rounds. Where turns are so short that nothing
+is ever done there is no end to wait for."""
+
+STEPS_EACH = 8
+
 _COUNT = re.compile(r"fleet\.nodes\.(?P<name>[^=\s]+)\.count=(?P<sign>[+-]?)(?P<number>[0-9]{1,6})")
 
 
@@ -51,6 +58,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """How all would go on. `mean_end_s` and `all_ended_s` are of the jobs that end, `cost` is what all hold until then.
 
     `never` are how many would not start; services hold what they hold for good, and cost is counted without them.
+    Playing was given up after `beyond_s` seconds; None: it came to its end.
     """
 
     policy: str
@@ -59,6 +67,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     never: int
     mean_end_s: float | None
     all_ended_s: float | None
+    beyond_s: float | None
     cost: float
     fleet_per_hour: float
     workloads: tuple[Going, ...]
@@ -160,7 +169,8 @@ def _outlook(
     rest_s = [left[record.key] / mean_speed(record.workload) for record in _to_do(state)]
     conditions = on_grid(LIVE, rest_s)
     run = Simulation.going_on(state, memory, left, _NOBODY, policy, conditions, rng, now_s)
-    outcome = run.run()
+    beyond_s = _play(run, STEPS_MAX + STEPS_EACH * len(rest_s))
+    outcome = run.outcome()
     starts = _starts_s(outcome, now_s)
     ends = {r.key: r.ended_s - now_s for r in outcome.records if r.ended_s is not None and r.key in left}
     waited = [record.key for record in state.waiting.values()]
@@ -171,6 +181,7 @@ def _outlook(
         never=sum(key not in starts for key in waited),
         mean_end_s=round(float(np.mean(list(ends.values()))), 1) if ends else None,
         all_ended_s=round(max(ends.values()), 1) if ends else None,
+        beyond_s=None if beyond_s is None else round(beyond_s - now_s, 1),
         cost=round(_cost(outcome, now_s), 6),
         fleet_per_hour=round(sum(node.price_per_hour for node in state.fleet.nodes), 6),
         workloads=tuple(
@@ -183,6 +194,14 @@ def _outlook(
 
 
 _NOBODY = Trace(name="", arrivals=())
+
+
+def _play(run: Simulation, steps_max: int) -> float | None:
+    """To the end; else the instant at which it was given up, as it goes on for longer than so many steps."""
+    while run.advance():
+        if run.steps >= steps_max:
+            return run.now_s
+    return None
 
 
 def _is_there(state: State, workload: Workload) -> bool:

@@ -106,7 +106,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
     `hot_since_s` by node, `idle_since_s`, `warned_s` and `moved_s` by workload key, `empty_since_s` by node. `wake_s`
     is when to decide again even if nothing happens until then: the end of a round. `rounds` is kept by policies that
-    share accelerators over time in rounds.
+    share accelerators over time in rounds. `migrations` is how many have been moved so that others fit.
     """
 
     reservations: dict[str, Reservation] = msgspec.field(default_factory=dict[str, Reservation])
@@ -118,3 +118,4 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     short_since_s: float | None = None
     wake_s: float | None = None
     rounds: Rounds | None = None
+    migrations: int = 0

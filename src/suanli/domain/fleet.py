@@ -57,13 +57,17 @@ class NodeScaling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
-    """All that may be used. Accelerator prices and powers come from the catalogue unless a node declares its own."""
+    """All that may be used. Accelerator prices and powers come from the catalogue unless a node declares its own.
+
+    `migrate` is the part of all workloads that have been started of which each may be moved once, so that another fits.
+    """
 
     name: str
     nodes: tuple[Node, ...]
     links: tuple[Link, ...] = ()
     teams: tuple[Team, ...] = ()
     scaling: NodeScaling | None = None
+    migrate: float = 0.0
 
     def team(self, name: str) -> Team:
         """The declared team, or one without limits."""

@@ -88,8 +88,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     `speeds` is what the whole gang gets done in a second, by accelerator model, in units of its own (steps); a model
     that is missing there is one that it cannot use. Empty: a unit is a second, wherever it runs. `work` is all that
-    there is to do, where its owner says so. Both, like `duration_s`, are meant for `nodes` nodes; on others of its range
-    elastic work gets done in proportion.
+    there is to do, where its owner says so. Both, like `duration_s`, are meant for `nodes` nodes; on others of its
+    range elastic work gets done in proportion.
     """
 
     name: str

@@ -110,12 +110,24 @@ def find_room(
     return candidates.find()
 
 
-def room_among(table: NodeTable, ask: Ask, nodes: Bools, policy: Policy) -> Placement | None:
+def room_among(
+    table: NodeTable, ask: Ask, nodes: Bools, policy: Policy, ground: Ground = BARE
+) -> Placement | None:
     """Room on the best of these nodes, bool[N]. O(N)."""
     handicap = np.where(nodes & table.usable & table.labelled(ask.labels), 0.0, np.inf)
-    ratings = Ratings(table, policy.place, [ask], handicap, None)
+    mix = (policy.mix or ground.mix) if policy.place.knows_mix else None
+    ratings = Ratings(table, policy.place, [ask], handicap, mix)
     i = ratings.best()
     return ratings.placement(i) if i >= 0 else None
+
+
+def ask_held(table: NodeTable, record: Record) -> Ask:
+    """What it holds on its first node, as if it asked for just that."""
+    assert record.attempt is not None
+    share = record.attempt.placements[0].share
+    model = table.models.index(share.accelerator) if share.accelerator else -1
+    labels = tuple(sorted(record.workload.node_labels.items()))
+    return Ask(amounts_of(share), model, share.accelerator_count, share.accelerator, labels)
 
 
 class Candidates:

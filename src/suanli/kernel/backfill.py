@@ -122,12 +122,46 @@ class Forecast:
             self._device_free[pieces, i, list(share.devices)] += sign * share.device_share
 
 
-def forecast(
-    state: State, table: NodeTable, started: Iterable[Held], now_s: float, policy: Policy, ground: Ground
-) -> Forecast:
-    """From what is free now on; `started` is what has been given room in this step."""
-    running = [(left_s(state, r, now_s), r.attempt.placements) for r in by_seq(state.live) if r.attempt]
-    return Forecast(table, [*running, *started], policy, ground)
+class Backfill:
+    """What the policy keeps for those that find no room, and what others may therefore have. Lives for one step."""
+
+    def __init__(self, state: State, policy: Policy, ground: Ground, now_s: float) -> None:
+        self._state, self._policy, self._ground, self._now_s = state, policy, ground, now_s
+        self._started: list[Held] = []
+        self._forecast: Forecast | None = None
+
+    @property
+    def kept(self) -> dict[str, tuple[Placement, ...]]:
+        """By whom it is for."""
+        return self._forecast.kept if self._forecast else {}
+
+    @property
+    def may_keep(self) -> bool:
+        return len(self.kept) < self._policy.reservations_max
+
+    def starts(self, record: Record, placements: tuple[Placement, ...]) -> None:
+        """It has been given that from now on."""
+        if not self._policy.reservations_max:
+            return
+        lasts_s = left_s(self._state, record, self._now_s)
+        self._started.append((lasts_s, placements))
+        if self._forecast is not None:
+            self._forecast.hold(placements, 0.0, lasts_s)
+
+    def room_now(self, record: Record, wants: Wants) -> tuple[Placement, ...] | None:
+        """Room that delays nobody for whom something is kept."""
+        assert self._forecast is not None
+        return self._forecast.room_now(wants, left_s(self._state, record, self._now_s))
+
+    def keep_for(self, record: Record, wants: Wants, table: NodeTable) -> bool:
+        """Reserve the earliest room that is foreseen for it, as far as the policy does that; `table` is free now."""
+        if not self.may_keep:
+            return False
+        if self._forecast is None:
+            live = by_seq(self._state.live)
+            running = [(left_s(self._state, r, self._now_s), r.attempt.placements) for r in live if r.attempt]
+            self._forecast = Forecast(table, [*running, *self._started], self._policy, self._ground)
+        return self._forecast.keep_for(record, wants, left_s(self._state, record, self._now_s))
 
 
 def left_s(state: State, record: Record, now_s: float) -> float:

@@ -12,7 +12,8 @@ from suanli.policies.table import RESOURCES, Bools, Indices, NodeTable, amounts_
 class Holdings:
     """One row for each placement of each record, in the order given. Building is O(placements).
 
-    intp[rows] `node` and `holder` (position in `records`), float[rows, R] `amounts`.
+    intp[rows] `node` and `holder` (position in `records`), float[rows, R] `amounts`; one entry for each device that is
+    held, intp `device` (node · D + d) and `device_holder`, float `device_share`.
     """
 
     def __init__(self, table: NodeTable, records: Sequence[Record]) -> None:
@@ -36,9 +37,9 @@ class Holdings:
             for d in share.devices
             if d < table.device_count[i]
         ]
-        self._device: Indices = np.array([d for d, _, _ in devices], dtype=np.intp)
-        self._device_holder: Indices = np.array([k for _, k, _ in devices], dtype=np.intp)
-        self._device_share: NDArray[np.float64] = np.array([s for _, _, s in devices], dtype=np.float64)
+        self.device: Indices = np.array([d for d, _, _ in devices], dtype=np.intp)
+        self.device_holder: Indices = np.array([k for _, k, _ in devices], dtype=np.intp)
+        self.device_share: NDArray[np.float64] = np.array([s for _, _, s in devices], dtype=np.float64)
 
     def without(self, table: NodeTable, gone: Bools) -> NodeTable:
         """A copy of `table` with what the `gone` records (bool[records]) hold given back. O(rows + N·(R+D·M))."""
@@ -47,7 +48,7 @@ class Holdings:
         nodes = self.node[leaving]
         for r in range(len(RESOURCES)):
             after.free[:, r] += np.bincount(nodes, self.amounts[leaving, r], minlength=len(table.nodes))
-        freed = gone[self._device_holder]
-        back = np.bincount(self._device[freed], self._device_share[freed], minlength=table.device_free.size)
+        freed = gone[self.device_holder]
+        back = np.bincount(self.device[freed], self.device_share[freed], minlength=table.device_free.size)
         after.set_devices(table.device_free + back.reshape(table.device_free.shape))
         return after

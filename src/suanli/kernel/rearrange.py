@@ -9,7 +9,7 @@ from suanli.domain.decision import Action, AddNodes, Memory, RemoveNode, Reserva
 from suanli.domain.fleet import NodeScaling
 from suanli.domain.record import Placement, Record, Status
 from suanli.domain.workload import EndCause
-from suanli.kernel.asks import Wants, room_among
+from suanli.kernel.asks import Wants, ask_held, room_among
 from suanli.kernel.preempt import lost_work
 from suanli.kernel.state import State, by_seq
 from suanli.policies.balance import (
@@ -23,7 +23,7 @@ from suanli.policies.balance import (
 from suanli.policies.idle import judge
 from suanli.policies.parts import Policy
 from suanli.policies.scale import Short, empty_since, is_scaled, names_to_add, nodes_wanted
-from suanli.policies.table import Ask, NodeTable, amounts_of
+from suanli.policies.table import NodeTable
 
 SHORT_MAX = 200
 """Waiting workloads looked at when counting nodes to add."""
@@ -62,6 +62,11 @@ class Changes(msgspec.Struct):
                 lost_s=record.unsaved_s(now_s),
             )
         )
+
+    def move(self, key: str, to: Placement, now_s: float) -> None:
+        """It has been told to stop, and starts again there."""
+        self.reservations[key] = Reservation(placements=(to,), since_s=now_s)
+        self.memory = msgspec.structs.replace(self.memory, migrations=self.memory.migrations + 1)
 
 
 def clear_out(state: State, memory: Memory, now_s: float) -> Changes:
@@ -156,11 +161,7 @@ def _is_movable(record: Record, node: str) -> bool:
 
 
 def _cool_room(state: State, outlook: Outlook, record: Record, policy: Policy) -> Placement | None:
-    assert record.attempt is not None
-    table, share = outlook.table, record.attempt.placements[0].share
-    model = table.models.index(share.accelerator) if share.accelerator else -1
-    labels = tuple(sorted(record.workload.node_labels.items()))
-    ask = Ask(amounts_of(share), model, share.accelerator_count, share.accelerator, labels)
+    table, ask = outlook.table, ask_held(outlook.table, record)
     cool = np.array([_is_cool(state, name) for name in table.names], dtype=np.bool_)
     return room_among(table, ask, cool, policy)
 

@@ -11,7 +11,8 @@ from suanli.domain.record import Placement, Record, Status
 from suanli.domain.workload import EndCause
 from suanli.kernel.admit import QuotaLedger, not_eligible
 from suanli.kernel.asks import Shapes, Wants, are_met, find_room
-from suanli.kernel.backfill import Forecast, Held, forecast, left_s
+from suanli.kernel.backfill import Backfill
+from suanli.kernel.defragment import Movable
 from suanli.kernel.explain import Blocked, Explainer, Walk, reserved_for
 from suanli.kernel.patience import SET_ASIDE_AFTER_S, Patience
 from suanli.kernel.preempt import PRIORITY_MAX, Room, Victims, make_room
@@ -25,6 +26,9 @@ from suanli.policies.table import Indices, NodeTable
 
 PREEMPTION_TRIES_MAX = 16
 """Searches for victims in one step: each costs O(nodes); what is not tried now is tried in the next step."""
+
+MOVES_TRIED_MAX = 16
+"""Searches for something to move in one step."""
 
 NOT_ITS_TURN = reason(ReasonCode.BEHIND_FAIR_SHARE)
 
@@ -79,8 +83,8 @@ class _Cycle:
         self.walk = Walk()
         self._full: set[Wants] = set()
         self._tries = 0
-        self._started: list[Held] = []
-        self.forecast: Forecast | None = None
+        self._moves_tried = 0
+        self.backfill = Backfill(state, policy, self.ground, now_s)
         self.turns: Turns
         self.round = Round({})
         self._keep_reservations(memory)
@@ -97,6 +101,10 @@ class _Cycle:
     @cached_property
     def victims(self) -> Victims:
         return Victims(self.state, self.changes.stopping, self.now_s)
+
+    @cached_property
+    def movable(self) -> Movable:
+        return Movable(self.state, self.changes.stopping, self.now_s)
 
     def admit(self) -> Indices:
         """Rows of the line that may start now; split off what may not, whatever is free."""
@@ -172,14 +180,19 @@ class _Cycle:
             self._close(why, np.inf)
             return
         placements = self._room_for(record, wants)
-        if placements is not None and self.forecast is not None and record.key not in self.reservations:
-            placements = self.forecast.room_now(wants, self._left_s(record))
+        if placements is not None and self.backfill.kept and record.key not in self.reservations:
+            placements = self.backfill.room_now(record, wants)
             if placements is None:
-                self._hold_back(record, wants, self.forecast)
+                self.walk.decided[record.key] = reserved_for(self.backfill.kept)
+                self.backfill.keep_for(record, wants, self.table)
                 return
         if placements is not None:
             self._start(record, placements)
-        elif record.key in self.reservations or self._preempt_for(record, wants):
+        elif (
+            record.key in self.reservations
+            or self._preempt_for(record, wants)
+            or self._move_for(record, wants)
+        ):
             self.quota.take(record, self.reservations[record.key].placements)
             self.walk.making_room[record.key] = self._awaited(record)
         else:
@@ -189,34 +202,12 @@ class _Cycle:
         """There is no room: by the policy room is kept for it, and its kind need not be looked at again."""
         self._full.add(wants)
         blocked = self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
-        if not self._keep_for(record, wants) and self.patience.is_due(record):
+        if not self.backfill.keep_for(record, wants, self.table) and self.patience.is_due(record):
             later = self.later if self.changes.stopping else self.table
             self._take(self.patience.keep_for(record, wants, self.table, later))
-        if not self._may_keep:
+        if not self.backfill.may_keep:
             searched = self._tries < PREEMPTION_TRIES_MAX
             self._close(blocked, record.workload.priority if searched else np.inf)
-
-    @property
-    def _may_keep(self) -> bool:
-        kept = len(self.forecast.kept) if self.forecast else 0
-        return kept < self.policy.reservations_max
-
-    def _keep_for(self, record: Record, wants: Wants) -> bool:
-        """Reserve the earliest room that is foreseen for it, as far as the policy does that."""
-        if not self._may_keep:
-            return False
-        if self.forecast is None:
-            args = self.state, self.table, self._started, self.now_s, self.policy, self.ground
-            self.forecast = forecast(*args)
-        return self.forecast.keep_for(record, wants, self._left_s(record))
-
-    def _hold_back(self, record: Record, wants: Wants, ahead: Forecast) -> None:
-        """There is room, but those before it would wait longer."""
-        self.walk.decided[record.key] = reserved_for(ahead.kept)
-        self._keep_for(record, wants)
-
-    def _left_s(self, record: Record) -> float:
-        return left_s(self.state, record, self.now_s)
 
     def rearrange(self) -> None:
         """Move work off hot nodes; grow and shrink the fleet."""
@@ -310,10 +301,7 @@ class _Cycle:
     def _start(self, record: Record, placements: tuple[Placement, ...]) -> None:
         self.reservations.pop(record.key, None)
         self._take(placements)
-        if self.policy.reservations_max:
-            self._started.append((self._left_s(record), placements))
-        if self.forecast is not None:
-            self.forecast.hold(placements, 0.0, self._left_s(record))
+        self.backfill.starts(record, placements)
         self.quota.take(record, placements)
         self.walk.placed[record.key] = placements
         self.changes.actions.append(
@@ -336,6 +324,22 @@ class _Cycle:
             self._stop(victim, EndCause.PREEMPTED, stopped_for=record.key)
             self.victims.remove(victim.key)
         return self._reserve(record, room)
+
+    def _move_for(self, record: Record, wants: Wants) -> bool:
+        """Move one that runs elsewhere, so that there is room. False: not allowed any more, or it does not help."""
+        started = len(self.state.records) - len(self.state.waiting)
+        allowed = self.changes.memory.migrations + 1 <= self.state.fleet.migrate * started
+        if not allowed or self._moves_tried >= MOVES_TRIED_MAX:
+            return False
+        self._moves_tried += 1
+        move = self.movable.find(self.later, wants, self.policy, self.ground)
+        if move is None:
+            return False
+        self._stop(move.record, EndCause.REBALANCED, stopped_for=record.key)
+        self.movable.remove(move.record.key)
+        self._take((move.to,))
+        self.changes.move(move.record.key, move.to, self.now_s)
+        return self._reserve(record, Room((move.room,), (move.record,), 0.0))
 
     def _reserve(self, record: Record, room: Room | None) -> bool:
         if room is None:

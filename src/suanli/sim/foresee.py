@@ -21,7 +21,7 @@ DRAWS = (39, 19, 9)
 """Futures that are played: as many as can be within EVENTS_MAX. Of each the band is exact, of 9 it is all of them."""
 
 EVENTS_MAX = 30_000
-"""Events that are played in all: what has not started by then in a future starts later."""
+"""Events, and steps, that are played in all: what has not started by then in a future starts later."""
 
 GRID_ABOVE = 200
 """From so many workloads on that run or wait, a future is played on a grid of GRID of the mean time that they take:
@@ -167,7 +167,7 @@ def _play(
     trace = Trace(name="", arrivals=_arrivals(state, now_s, spread, rng, events_max // EVENTS_EACH))
     run = Simulation.going_on(state, memory, left, trace, policy, conditions, rng, now_s)
     number, first = state.records[key].attempts_made, run.happened
-    while run.happened - first < events_max and run.advance():
+    while max(run.happened - first, run.steps) < events_max and run.advance():
         if run.state.records[key].attempts_made > number:
             return run.now_s - now_s, run.now_s - now_s
     return math.inf, run.now_s - now_s

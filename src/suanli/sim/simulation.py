@@ -29,6 +29,9 @@ from suanli.sim.trace import Arrival, Trace
 STEPS_AT_ONCE_MAX = 64
 """Steps at one instant: more would mean that decisions undo each other for ever."""
 
+WAKES_IN_VAIN_MAX = 100
+"""Instants in a row at which nothing happens, while nothing runs but what never ends: more would go on for ever."""
+
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """The world that is simulated.
@@ -82,6 +85,7 @@ class Simulation:
         self._work: dict[str, float] = {}
         self._seq = 0
         self._rests = False
+        self._in_vain = 0
         self._owed_s = math.inf  # a step is due then, whatever happens
         self._chronicle = Chronicle()
         self._engine = FakeEngine(
@@ -139,6 +143,7 @@ class Simulation:
             return False
         self._clock.advance(max(0.0, at_s - self.now_s))
         self._owed_s = math.inf
+        before = self._seq
         self._meet_faults()
         self._submit_arrivals()
         self._see()
@@ -152,6 +157,7 @@ class Simulation:
                 f"The policy {self.policy.name} does not come to rest at {self.now_s:g} s.",
                 remedy="Report it with the trace and the seed: decisions at one instant must not undo each other.",
             )
+        self._in_vain = self._in_vain + 1 if self._seq == before else 0
         self._chronicle.level(self.now_s, len(self.state.waiting), len(self.state.live))
         return True
 
@@ -198,11 +204,17 @@ class Simulation:
         busy = bool(self.state.live) or self.arrived < len(arrivals)
         if self._faults and (busy or self.state.waiting):
             instants.append(self._faults[0].at_s)
-        if self.memory.wake_s is not None and not (self._rests and not self.state.live):
+        if self.memory.wake_s is not None and not self._wakes_in_vain():
             instants.append(max(self.memory.wake_s, self.now_s))
         starts = [record.workload.not_before_s or 0.0 for record in self.state.line.special.values()]
         instants += [start_s for start_s in starts if start_s > self.now_s]
         return self._on_grid(min(instants))
+
+    def _wakes_in_vain(self) -> bool:
+        """Whether nothing would come of it: nothing runs that could make room by its end."""
+        if not self.state.live:
+            return self._rests
+        return self._in_vain >= WAKES_IN_VAIN_MAX and all(math.isinf(self._work[key]) for key in self.state.live)
 
     def _on_grid(self, at_s: float) -> float:
         grid_s = self._conditions.grid_s

@@ -50,6 +50,7 @@ def fleet_of(shape: FleetShape, scope: Scope) -> Fleet:
         links=tuple(_link(link, places, ("links", index), scope) for index, link in enumerate(shape.links)),
         teams=tuple(_team(name, team, scope) for name, team in shape.teams.items()),
         scaling=scaling,
+        migrate=shape.migrate,
     )
 
 

@@ -142,6 +142,12 @@ class FleetShape(f.Shape):
     scaling: ScalingShape | None = Field(
         default=None, description="When the fleet may grow and shrink by itself."
     )
+    migrate: f.Share = Field(
+        default=0.0,
+        description="Defragmentation: running work is moved so that what fits nowhere fits, at most that part of all "
+        "that was ever started.",
+        examples=["1%"],
+    )
     accelerators: list[AcceleratorShape] = Field(
         default=[], max_length=1000, description="The fleet's own accelerators, beside the catalogue's."
     )

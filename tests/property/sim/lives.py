@@ -1,5 +1,6 @@
 """Random traces on a small mixed fleet, in the middle of which anything may be asked."""
 
+import msgspec
 import numpy as np
 
 from suanli.domain.fleet import Fleet, Node
@@ -28,6 +29,7 @@ def life(
     *,
     failures: bool = False,
     priorities: tuple[int, ...] = (30, 50, 70),
+    migrate: float = 0.0,
 ) -> Simulation:
     """A simulation that has not begun."""
     rng = np.random.default_rng(seed)
@@ -55,7 +57,7 @@ def life(
     faults = node_failures(FLEET, 20_000.0, 8_000.0, 500.0, rng) if failures else ()
     return Simulation(
         Trace(name=f"life {seed}", arrivals=tuple(arrivals)),
-        FLEET,
+        msgspec.structs.replace(FLEET, migrate=migrate),
         parse(policy),
         conditions,
         np.random.default_rng(seed),

@@ -18,6 +18,7 @@ from suanli.sim.simulation import Conditions, Simulation
 POLICIES = st.sampled_from(
     [f"{order}+{place}" for order in registry.ORDERS for place in ("first-fit", "best-fit", "spread")]
 )
+MIGRATE = st.sampled_from([0.0, 0.3])
 WORLDS = st.sampled_from(
     [Conditions(), Conditions(start_s=5, restart_s=30, stop_s=3), Conditions(oracle=True)]
 )
@@ -39,11 +40,11 @@ def test_all_that_fits_is_done_and_takes_at_least_as_long_as_its_work(
 
 
 @settings(max_examples=25)
-@given(st.integers(0, 999), POLICIES, st.booleans())
+@given(st.integers(0, 999), POLICIES, st.booleans(), MIGRATE)
 def test_no_device_is_ever_held_beyond_itself_and_no_workload_runs_twice(
-    seed: int, policy: str, failures: bool
+    seed: int, policy: str, failures: bool, migrate: float
 ) -> None:
-    outcome = life(seed, policy, conditions=Conditions(stop_s=3), failures=failures).run()
+    outcome = life(seed, policy, conditions=Conditions(stop_s=3), failures=failures, migrate=migrate).run()
     held: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for stay in outcome.stays:
         for placement in stay.placements:
@@ -64,11 +65,11 @@ def test_no_device_is_ever_held_beyond_itself_and_no_workload_runs_twice(
 
 
 @settings(max_examples=10)
-@given(st.integers(0, 999), POLICIES)
+@given(st.integers(0, 999), POLICIES, MIGRATE)
 def test_the_same_seed_is_the_same_run_and_every_step_of_it_keeps_the_invariants(
-    seed: int, policy: str
+    seed: int, policy: str, migrate: float
 ) -> None:
-    one, again = life(seed, policy), life(seed, policy)
+    one, again = (life(seed, policy, migrate=migrate) for _ in range(2))
     while one.advance():
         decision, _ = step(one.state, one.policy, one.memory, one.now_s, np.random.default_rng(0))
         assert violations(one.state, decision) == ()
