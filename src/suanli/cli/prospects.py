@@ -44,7 +44,7 @@ def _given_up(told: Mapping[str, Any]) -> str:
     if not beyond:
         return ""
     return (
-        f"Not all came to an end within {duration(min(beyond))}, and was not followed further: what shares in turns "
+        f"Not all had come to its end after {duration(min(beyond))}, and was followed no further: what shares in turns "
         "without saving its work may never get done.\n"
     )
 

@@ -214,7 +214,9 @@ class Simulation:
         """Whether nothing would come of it: nothing runs that could make room by its end."""
         if not self.state.live:
             return self._rests
-        return self._in_vain >= WAKES_IN_VAIN_MAX and all(math.isinf(self._work[key]) for key in self.state.live)
+        return self._in_vain >= WAKES_IN_VAIN_MAX and all(
+            math.isinf(self._work[key]) for key in self.state.live
+        )
 
     def _on_grid(self, at_s: float) -> float:
         grid_s = self._conditions.grid_s

@@ -117,7 +117,7 @@ def test_alerts_are_listed(on_lab: Cli) -> None:
 
 def test_policies_and_schema_need_no_controller(cli: Cli, tmp_path: Path) -> None:
     assert re.search(r"^place +best-fit +", cli("policies", "--home", tmp_path).stdout, re.MULTILINE)
-    told = cli("policies", "--explain", "easy+spread", "--home", tmp_path).stdout
+    told = cli("policies", "--explain", " Easy + spread", "--home", tmp_path).stdout
     assert "Lifka 1995" in told
     assert "place: spread\n" in told
     assert "allocate" not in told

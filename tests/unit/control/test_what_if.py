@@ -76,6 +76,26 @@ def test_what_never_starts_is_counted_and_services_never_end() -> None:
     assert told.now.cost == 0
 
 
+def test_rounds_end_where_only_services_are_left_and_what_has_no_room_beside_them() -> None:
+    service = workload("api", gpus=1, kind=Kind.SERVE, service=Service())
+    told = asked(service, takes("job", 400), takes("gang", 60, nodes=2), what_if=("policy=max-min",))
+    assert times(told) == ([(0, None), (0, 402), (None, None)],) * 2
+    assert (told.then.never, told.then.beyond_s) == (1, None)
+
+
+def test_what_loses_all_that_it_does_in_each_turn_is_given_up_and_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("suanli.control.what_if.STEPS_MAX", 50)
+    pair = [takes(name, 3600, kind=Kind.JOB) for name in "ab"]  # neither saves its work, and a round is 360 s
+    told = asked(*pair, what_if=("policy=max-min",), on=fleet(node("g", gpus=1)))
+    assert told.now.beyond_s is None
+    assert told.now.all_ended_s == 7204
+    assert told.then.beyond_s is not None
+    assert times(told)[1] == [(0, None), (362, None)]
+    assert told.then.all_ended_s is None
+
+
 def test_numbers_of_nodes_are_more_fewer_or_so_many_and_the_last_go_first() -> None:
     three = fleet(node("x"), *(node(f"g-{i}") for i in range(3)))
 

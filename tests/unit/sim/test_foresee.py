@@ -6,6 +6,7 @@ from tests.building import NOW_S, decide, fleet, node, running, state_of, succee
 
 from suanli.domain.decision import Memory
 from suanli.domain.record import Record
+from suanli.domain.workload import Kind, Service
 from suanli.kernel.relax import changes_that_help
 from suanli.kernel.state import State
 from suanli.policies.registry import parse
@@ -88,3 +89,18 @@ def test_a_change_is_offered_only_if_it_holds_when_things_go_on() -> None:
     }
     assert held
     assert all(held.values())
+
+
+def test_rounds_in_which_nothing_can_happen_are_not_played_for_ever() -> None:
+    what = workload("api", gpus=1, kind=Kind.SERVE, service=Service(), preemptible=False)
+    state = state_of(fleet(node(gpus=2)), running(what, ("n0", (0,))), new("wide", gpus=2))
+    seen = asked(state, "wide", "max-min")
+    assert (seen.started, seen.start_s) == (0, None)
+
+
+def test_with_turns_and_a_long_job_in_the_way_the_band_is_open() -> None:
+    state = state_of(fleet(node(gpus=1)), *true_to_their_word(), busy(400 * 86_400.0), new("next"))
+    rng = np.random.default_rng(0)
+    seen = foresee(state, Memory(), parse("max-min"), "next", NOW_S, rng, events_max=1000)
+    assert (seen.started, seen.start_s) == (0, None)
+    assert 3600 < seen.beyond_s < 86_400
