@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: run test check bench constraints clean setup
+.PHONY: run test check bench bench-decide constraints clean setup
 
 run: setup
 	@.venv/bin/suanli tour $(ARGS)
@@ -21,6 +21,9 @@ check: setup
 
 bench: setup
 	@.venv/bin/python benchmarks/run.py $(ARGS)
+
+bench-decide: setup
+	@.venv/bin/python benchmarks/decide.py $(ARGS)
 
 # Renew every pin, then install what was renewed.
 constraints: setup

@@ -34,6 +34,7 @@ from suanli.kernel.step import step
 from suanli.policies.mix import mix_of
 from suanli.policies.parts import Policy
 from suanli.policies.registry import parse
+from suanli.sim.simulation import Conditions, Simulation
 from suanli.sim.trace import Trace
 from suanli.spec.problems import Findings
 from suanli.traces.arrivals import accelerators_of, arrivals
@@ -60,6 +61,8 @@ RATIO = 1.3
 FIRST_SEED = 42
 POINTS = (100, 130)
 """Arrived demand, in percent of the fleet's GPUs, at which results are compared."""
+SEEDS = 10
+MIGRATE, MIGRATING_SEEDS = 0.01, 2
 WITHIN = 0.25
 """Points by which a mean may differ from the published one."""
 
@@ -78,13 +81,67 @@ class Run(msgspec.Struct, frozen=True):
     cpu_s: float
 
 
+def measure(data: Path) -> Iterator[Row]:
+    """One row for each trace and policy, a summary, then ours with random ties, and with work that may be moved."""
+    start_s, folder = time.perf_counter(), data / "openb"
+    policies = (*PUBLISHED, OURS)
+    work = partial(runs_of, data=folder, policies=policies, seeds=SEEDS, shuffled=True, random_ties=False)
+    with get_context("spawn").Pool(2) as pool:
+        runs = [run for found in pool.map(work, TRACES, chunksize=1) for run in found]
+    known = published(folder)
+    rows = list(rows_of(runs, known))
+    yield from rows
+    yield summary(rows, runs, time.perf_counter() - start_s)
+    ties = runs_of(
+        "default", data=folder, policies=("fgd", OURS), seeds=SEEDS, shuffled=True, random_ties=True
+    )
+    for row in rows_of(ties, known):
+        yield {**row, "policy": f"{row['policy']}, random ties"}
+    for seed in range(FIRST_SEED, FIRST_SEED + MIGRATING_SEEDS):
+        yield _migrating(folder, seed)
+
+
+def _migrating(data: Path, seed: int) -> Row:
+    """The default trace as it arrives, in steps of a percent of the pods, where 1 % of what was started may be moved.
+
+    `bound_pct` is what no choice of so many moves could exceed once all else stands as it does: a move changes what is
+    left over on two devices, and nothing is left over but slivers of shared ones.
+    """
+    fleet, pods = _read(data, "default")
+    rng = np.random.default_rng(seed)
+    arrived = arrivals(pods, fleet, RATIO, rng)
+    order = rng.permutation(len(fleet.nodes))
+    nodes = tuple(fleet.nodes[int(i)] for i in order)
+    mix = mix_of((arrival.workload.demand, 1.0) for arrival in pods.arrivals)
+    policy = msgspec.structs.replace(parse(f"fifo+{OURS}"), mix=mix)
+    grid_s = arrived.arrivals[-1].at_s / 100
+    row: Row = {"trace": "default", "policy": f"{OURS}, moving", "seed": seed}
+    for migrate in (0.0, MIGRATE):
+        here = msgspec.structs.replace(fleet, nodes=nodes, migrate=migrate)
+        run = Simulation(arrived, here, policy, Conditions(grid_s=grid_s), np.random.default_rng(seed))
+        while run.advance():
+            pass
+        left = np.sort(run.state.table.device_free[run.state.table.device_model >= 0])[::-1]
+        total = len(left)
+        row[f"at_130_pct, {migrate:.0%}"] = round(100.0 * (1.0 - float(left.sum()) / total), 2)
+        if not migrate:
+            moves = int(MIGRATE * len(run.state.live))
+            row["bound_pct"] = round(100.0 * (1.0 - float(left[2 * moves :].sum()) / total), 2)
+    row["moves"] = run.memory.migrations
+    return row
+
+
+def _read(data: Path, trace: str) -> tuple[Fleet, Trace]:
+    fleet = read_openb_fleet(data / "csv/openb_node_list_gpu_node.csv", Findings(("nodes",)))
+    found = read_openb(data / f"csv/openb_pod_list_{trace}.csv", Findings((trace,)), context_of(fleet))
+    return fleet, trace_of(found, fleet)
+
+
 def runs_of(
     trace: str, *, data: Path, policies: Sequence[str], seeds: int, shuffled: bool, random_ties: bool
 ) -> list[Run]:
     """All policies and seeds of one trace; the first step of a process, which loads the loops, is not counted."""
-    fleet = read_openb_fleet(data / "csv/openb_node_list_gpu_node.csv", Findings(("nodes",)))
-    findings = Findings((trace,))
-    pods = trace_of(read_openb(data / f"csv/openb_pod_list_{trace}.csv", findings, context_of(fleet)), fleet)
+    fleet, pods = _read(data, trace)
     mix = mix_of((arrival.workload.demand, 1.0) for arrival in pods.arrivals)
     found: list[Run] = []
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
