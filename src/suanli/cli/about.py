@@ -2,12 +2,15 @@
 
 import re
 from importlib import resources
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from suanli.cli.render import Table
 from suanli.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from suanli.policies.registry import Part
 
 
 @command
@@ -28,13 +31,13 @@ def policies(
         policy = parse(explain)
         asked = {name.strip() for name in explain.lower().split("+")}
         named = [name for name in policy.name.split("+") if name in asked]
-        told = {part.name: (part, _paragraph(part.name)) for part in rows}
-        chosen = [told[name] for name in named]
+        of_name = {part.name: part for part in rows}
+        told = [(of_name[name], explanation(name)) for name in named]
         data = {
             "policy": policy.name,
-            "parts": [{**msgspec.to_builtins(part), "text": text} for part, text in chosen],
+            "parts": [{**msgspec.to_builtins(part), **said._asdict()} for part, said in told],
         }
-        session.show(data, lambda: "\n\n".join(f"{p.kind}: {p.name}\n{text}" for p, text in chosen))
+        session.show(data, lambda: "\n\n".join(_in_words(part, said) for part, said in told))
         return
     data = {"policies": [msgspec.to_builtins(part) for part in rows], "default": "+".join(DEFAULT_PARTS)}
     session.show(
@@ -65,10 +68,26 @@ def version(session: Session) -> None:
     session.show(data, lambda: "\n".join(f"{name} {number}" for name, number in data.items()))
 
 
-def _paragraph(name: str) -> str:
-    """What `explained.md` says of a part."""
-    text = resources.files("suanli.policies").joinpath("explained.md").read_text(encoding="utf-8")
-    found = re.search(
-        rf"^### [^\n]*`{re.escape(name)}`[^\n]*\n\n(.*?)(?=\n##|\Z)", text, re.DOTALL | re.MULTILINE
-    )
-    return found[1].strip() if found else ""
+class Explanation(NamedTuple):
+    """What is said of a part, and what holds for all of its section."""
+
+    text: str
+    section: str
+    of_all: str
+
+
+def explanation(name: str) -> Explanation:
+    """What `explained.md` says of a part that is registered."""
+    page = resources.files("suanli.policies").joinpath("explained.md").read_text(encoding="utf-8")
+    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        introduction, *parts = re.split(r"^### ", section, flags=re.MULTILINE)
+        title, of_all = introduction.split("\n", 1)
+        for heading, text in (part.split("\n", 1) for part in parts):
+            if f"`{name}`" in heading:
+                return Explanation(text.strip(), title, of_all.strip())
+    raise KeyError(name)
+
+
+def _in_words(part: "Part", said: Explanation) -> str:
+    told = f"{part.kind}: {part.name}\n{said.text}"
+    return f"{told}\n\n{said.section}\n{said.of_all}" if said.of_all else told

@@ -120,7 +120,13 @@ def test_policies_and_schema_need_no_controller(cli: Cli, tmp_path: Path) -> Non
     told = cli("policies", "--explain", " Easy + spread", "--home", tmp_path).stdout
     assert "Lifka 1995" in told
     assert "place: spread\n" in told
-    assert "allocate" not in told
+    assert "allocate: " not in told
+    part = json.loads(cli("policies", "--explain", "max-min", "-o", "json", "--home", tmp_path).stdout)[
+        "parts"
+    ][0]
+    assert (part["kind"], part["name"]) == ("allocate", "max-min")
+    assert "worst off" in part["text"]
+    assert "Gavel" in part["of_all"]
     assert json.loads(cli("schema", "--home", tmp_path).stdout)["$schema"].endswith("2020-12/schema")
     assert cli("version").stdout.startswith("suanli 0.")
 
