@@ -28,8 +28,7 @@ from suanli.spec.problems import nearest
 NODES_MAX = 100_000
 
 STEPS_MAX = 10_000
-"""Steps that are played, beside STEPS_EACH for each workload: some three to six weeks of rounds. Where turns are so
-short that nothing ever gets done there is no end to wait for."""
+"""Steps that are played, beside STEPS_EACH for each workload: some three to six weeks of rounds."""
 
 STEPS_EACH = 8
 

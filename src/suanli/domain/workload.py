@@ -127,6 +127,11 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         """Workloads that must have succeeded first."""
         return (*self.after, self.model_from) if self.model_from else self.after
 
+    @property
+    def saves(self) -> bool:
+        """Whether its work survives being stopped: training saves it on SIGTERM, other programs as they declare."""
+        return self.kind is Kind.TRAIN or self.checkpoint_every_s is not None
+
     def speed_on(self, accelerator: str, nodes: int | None = None) -> float:
         """Units of work in a second on that model, on so many nodes; 0 where it cannot run there."""
         speed = self.speeds.get(accelerator, 0.0) if self.speeds else 1.0

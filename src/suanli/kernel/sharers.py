@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from suanli.domain.record import Record
-from suanli.domain.workload import Kind, Workload
+from suanli.domain.workload import Workload
 from suanli.kernel.state import State
 from suanli.perf.durations import mean_speed
 from suanli.policies.sharing.values import Sharing
@@ -31,9 +31,9 @@ class Sharers(msgspec.Struct, frozen=True, eq=False):
 
 
 def shares(workload: Workload) -> bool:
-    """Whether it can take turns: preemptible, no service, of fixed size, whole accelerators, as many on each model."""
+    """Whether it can take turns: preemptible without loss, of fixed size, whole accelerators, as many on each model."""
     asked = workload.demand.accelerators
-    if not asked or not workload.preemptible or workload.elastic_nodes or workload.kind is Kind.SERVE:
+    if not asked or not workload.preemptible or not workload.saves or workload.elastic_nodes:
         return False
     return asked[0].count >= 1 and all(other.count == asked[0].count for other in asked)
 

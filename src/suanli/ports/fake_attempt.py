@@ -77,7 +77,7 @@ class FakeAttempt:
     def checkpoint(self, now_s: float) -> tuple[float, float | None]:
         """(work that is safe, when this attempt last saved: None if it never did)."""
         done = self._done(now_s)
-        saves = self.every_s is not None or self.launch.workload.kind is Kind.TRAIN
+        saves = self.every_s is not None or self.launch.workload.saves
         if self.winds_down and now_s >= self.ends_s and saves:
             return done, self.ends_s
         times = int((done - self.saved) / self.speed // self.every_s) if self.every_s else 0

@@ -160,11 +160,13 @@ def test_much_shorter_work_takes_over_and_little_shorter_work_waits(work: float,
 def test_what_cannot_take_turns_keeps_what_it_holds() -> None:
     service = workload("service", gpus=1, kind=Kind.SERVE)
     bound = workload("bound", gpus=1, preemptible=False)
+    forgetful = workload("forgetful", gpus=1, kind=Kind.JOB)
     world = World(
-        fleet(*nodes(3, gpus=1)),
+        fleet(*nodes(4, gpus=1)),
         "max-min",
         running(service, ("n0", (0,)), seq=1),
         running(bound, ("n1", (0,)), seq=2),
+        running(forgetful, ("n3", (0,)), seq=2),
         *(job(f"j{i}", 3 + i) for i in range(4)),
     )
     for _ in range(6):
@@ -172,8 +174,8 @@ def test_what_cannot_take_turns_keeps_what_it_holds() -> None:
             assert key.startswith("j")
             world.ends(key, EndCause.PREEMPTED)
         world.decide()
-        assert {"service", "bound"} <= world.runs()
-        assert len(world.runs()) == 3
+        assert {"service", "bound", "forgetful"} <= world.runs()
+        assert len(world.runs()) == 4
 
 
 def test_what_cannot_take_turns_is_placed_by_the_order_beside_those_that_do() -> None:
