@@ -44,8 +44,12 @@ class Wants(msgspec.Struct, frozen=True, eq=False):
         return ((ask, cap) for ask, cap in zip(self.asks, self.caps, strict=True) if cap >= fewest)
 
 
+SHAPES_MAX = 2**12
+"""Shapes that are remembered from one step to the next."""
+
+
 class Shapes:
-    """`Wants` by shape, so that ten thousand alike workloads are translated once. Lives for one table."""
+    """`Wants` by shape, so that ten thousand alike workloads are translated once. Lives for one table and policy."""
 
     def __init__(self, table: NodeTable, policy: Policy) -> None:
         self._table = table
@@ -53,6 +57,10 @@ class Shapes:
         self._known: dict[Shape, Wants] = {}
         self._same: dict[tuple[int, int], tuple[Demand, Wants]] = {}
         self._capped: dict[tuple[Wants, tuple[int, ...]], Wants] = {}
+
+    def are_for(self, table: NodeTable, policy: Policy) -> bool:
+        """Whether they may go on to be used in another step."""
+        return self._table is table and self._policy is policy and len(self._same) < SHAPES_MAX
 
     def of(self, record: Record) -> Wants:
         w = record.workload

@@ -1,12 +1,11 @@
 """An end to waiting: nodes are set aside for what has waited long, else smaller work would fit past it for ever."""
 
-import msgspec
 import numpy as np
 
 from suanli.domain.record import Placement, Record
 from suanli.kernel.asks import Wants
 from suanli.kernel.state import State
-from suanli.policies.table import RESOURCES, TOLERANCE, Ask, Floats, Indices, NodeTable
+from suanli.policies.table import RESOURCES, TOLERANCE, Ask, Floats, Indices, NodeTable, share_of
 
 SET_ASIDE_AFTER_S = 3600.0
 """Waiting for resources after which the first of the queue that cannot start has nodes set aside."""
@@ -55,12 +54,16 @@ class Patience:
 
     def _all_ended(self, table: NodeTable) -> NodeTable:
         """What services leave, less what this step has taken."""
-        if self._ended is None:
-            served, before = self._state.served, self._state.table
-            ended = self._ended = served.copy()
-            ended.free += table.free - before.free
-            ended.set_devices(served.device_free + table.device_free - before.device_free)
-        return self._ended
+        if self._ended is not None:
+            return self._ended
+        served, before = self._state.served, self._state.table
+        taken, taken_of_devices = table.free - before.free, table.device_free - before.device_free
+        if not taken.any() and not taken_of_devices.any():
+            return served
+        ended = self._ended = served.copy()
+        ended.free += taken
+        ended.set_devices(served.device_free + taken_of_devices)
+        return ended
 
 
 def _nearest(wants: Wants, later: NodeTable, ended: NodeTable) -> tuple[Placement, ...]:
@@ -80,15 +83,13 @@ def _nearest(wants: Wants, later: NodeTable, ended: NodeTable) -> tuple[Placemen
 
 def _keep(later: NodeTable, ended: NodeTable, i: int, ask: Ask) -> Placement:
     """Room on node `i`, on the devices that are free first where there are such."""
-    placement = ended.placement(i, ask)
     if ask.model < 0:
-        return placement
+        return ended.placement(i, ask)
     enough = ended.device_free[i] >= min(ask.count, 1.0) - TOLERANCE
     mine = np.flatnonzero((later.device_model[i] == ask.model) & enough)
     taken = np.asarray(np.round(1.0 - later.device_free[i, mine], 9), dtype=np.float64)
     freest = mine[np.argsort(taken, kind="stable")].tolist()
-    share = msgspec.structs.replace(placement.share, devices=tuple(freest[: len(placement.share.devices)]))
-    return Placement(placement.node, share)
+    return Placement(later.names[i], share_of(ask, tuple(freest[: max(1, int(ask.count))])))
 
 
 def _lacking(table: NodeTable, ask: Ask, candidates: Indices) -> Floats:

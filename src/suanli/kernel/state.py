@@ -9,12 +9,13 @@ from suanli.domain.fleet import Fleet, Node
 from suanli.domain.record import Record, Status
 from suanli.domain.resources import Demand, Share
 from suanli.domain.workload import Kind
+from suanli.kernel.asks import Shapes
 from suanli.kernel.entitlement import Entitlement
 from suanli.kernel.line import Line
 from suanli.perf.durations import DurationHistory
 from suanli.policies.mix import Mix, mix_of
 from suanli.policies.order.priority import standing
-from suanli.policies.parts import Queue, Teams
+from suanli.policies.parts import Policy, Queue, Teams
 from suanli.policies.table import Indices, NodeTable
 
 
@@ -47,6 +48,7 @@ class State:
         self._standings: list[float] = []
         self._demands: dict[Demand, int] = {}
         self._entitlement: Entitlement | None = None
+        self._shapes: Shapes | None = None
 
     def apply(self, records: Iterable[Record]) -> None:
         """Take changed records in. O(changed), and what `DurationHistory` costs."""
@@ -102,7 +104,14 @@ class State:
         twin._standings = list(self._standings)
         twin._demands = dict(self._demands)
         twin._entitlement = None
+        twin._shapes = None
         return twin
+
+    def shapes(self, policy: Policy) -> Shapes:
+        """What is asked for in terms of the table; remembered from step to step."""
+        if self._shapes is None or not self._shapes.are_for(self.table, policy):
+            self._shapes = Shapes(self.table, policy)
+        return self._shapes
 
     def queue(self, rows: Indices, now_s: float) -> Queue:
         """Those rows of `line`, in that order. O(n)."""

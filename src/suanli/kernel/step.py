@@ -10,7 +10,7 @@ from suanli.domain.reasons import Reason, ReasonCode, reason
 from suanli.domain.record import Placement, Record, Status
 from suanli.domain.workload import EndCause
 from suanli.kernel.admit import QuotaLedger, not_eligible
-from suanli.kernel.asks import Shapes, Wants, are_met, find_room
+from suanli.kernel.asks import Wants, are_met, find_room
 from suanli.kernel.backfill import Backfill
 from suanli.kernel.defragment import Movable
 from suanli.kernel.explain import Blocked, Explainer, Walk, reserved_for
@@ -72,7 +72,7 @@ class _Cycle:
         self.policy = policy
         self.now_s = now_s
         self.table = state.table.copy()
-        self.shapes = Shapes(state.table, policy)
+        self.shapes = state.shapes(policy)
         self.ground = Ground(
             mix=state.mix() if policy.place.knows_mix else None, links=state.fleet.links, rng=rng
         )
