@@ -84,8 +84,9 @@ class Shapes:
             asks = tuple(self._table.ask(w.demand, a, w.node_labels) for a in alternatives)
             sizes = self._policy.allocate(record)
             fewest, most = min(sizes[0], sizes[-1]), max(sizes[0], sizes[-1])
+            indifferent = w.demand.indifferent or self._policy.agnostic
             wants = self._known[shape] = Wants(
-                asks, sizes, fewest, most, (most,) * len(asks), w.demand.indifferent, data
+                asks, sizes, fewest, most, (most,) * len(asks), indifferent, data
             )
         return wants
 

@@ -102,7 +102,8 @@ class Policy(msgspec.Struct, frozen=True):
 
     `mix` is what is expected to come, for placements that ask; None: as what has come so far. With `share`, what can
     share accelerators over time does so, and order and `allocate` are for the rest. `reservations_max` of the first
-    that find no room have theirs kept from those behind them (backfilling).
+    that find no room have theirs kept from those behind them (backfilling). To the `agnostic` all accelerators that
+    will do are alike, whatever their order.
     """
 
     name: str
@@ -113,3 +114,4 @@ class Policy(msgspec.Struct, frozen=True):
     random_ties: bool = False
     share: InRounds | AtOnce | None = None
     reservations_max: int = 0
+    agnostic: bool = False

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 import msgspec
 
 from suanli.domain.errors import UsageError
-from suanli.policies.allocate.as_requested import as_requested
+from suanli.policies.allocate.as_requested import as_requested, as_requested_agnostic
 from suanli.policies.order.backfill import RESERVATIONS, conservative, easy
 from suanli.policies.order.drf import drf
 from suanli.policies.order.edf import edf
@@ -38,7 +38,10 @@ ORDERS: dict[str, Order] = {
     "easy": easy,
     "conservative": conservative,
 }
-ALLOCATIONS: dict[str, Allocate] = {"as-requested": as_requested}
+ALLOCATIONS: dict[str, Allocate] = {
+    "as-requested": as_requested,
+    "as-requested-agnostic": as_requested_agnostic,
+}
 SHARES: dict[str, InRounds | AtOnce] = {
     "max-min": InRounds(max_min),
     "max-min-agnostic": InRounds(agnostic(max_min), agnostic=True),
@@ -110,6 +113,7 @@ def parse(name: str) -> Policy:
         place=PLACEMENTS[place],
         share=share,
         reservations_max=RESERVATIONS.get(order, 0),
+        agnostic=requested is as_requested_agnostic,
     )
 
 

@@ -78,6 +78,8 @@ def _lines(runs: Sequence[Metrics]) -> list[_Line]:
         _Line(name="cost of what was held, $", value=lambda m: m.cost, write=_amount),
         _Line(name="cost of the fleet, $", value=lambda m: m.usage.fleet_cost, write=_amount),
         _Line(name="energy, kWh", value=lambda m: m.energy_kwh, write=_amount),
+        _Line(name="durations foreseen", value=_known, write=_percent, less=None),
+        _Line(name="off by, median", value=_off, write=_times, less=None),
         _Line(name="deciding, CPU s", value=lambda m: m.policy_cpu_s, write=_amount, less=None),
         _Line(name="utilisation", value=lambda m: m.utilisation, write=_percent, less=False),
         _Line(name="fragmentation", value=lambda m: m.fragmentation, write=_percent),
@@ -85,7 +87,17 @@ def _lines(runs: Sequence[Metrics]) -> list[_Line]:
     ]
     if not any(run.deadlines for run in runs):
         lines = [line for line in lines if line.name != "deadlines met"]
+    if not any(run.predictions for run in runs):
+        lines = [line for line in lines if line.value not in (_known, _off)]
     return lines
+
+
+def _known(run: Metrics) -> float | None:
+    return run.predictions.known_share if run.predictions else None
+
+
+def _off(run: Metrics) -> float | None:
+    return run.predictions.off_p50 if run.predictions else None
 
 
 def _met(run: Metrics) -> float | None:

@@ -11,6 +11,7 @@ from suanli.sim.fairness import finish_time_ratios
 from suanli.sim.fragmentation import Fragmentation, fragmentation_of
 from suanli.sim.jobs import Floats, Jobs, jobs_of
 from suanli.sim.outcome import Outcome
+from suanli.sim.predictions import Predictions, predictions_of
 from suanli.sim.usage import HOUR_S, Usage, lost_device_s, usage_of
 
 SLOWDOWN_BOUND_S = 10.0
@@ -72,6 +73,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     energy_kwh: float
     usage: Usage
     curves: Fragmentation | None
+    predictions: Predictions | None
     by_size: tuple[SizeGroup, ...]
     steps: int
     policy_cpu_s: float
@@ -123,6 +125,7 @@ def measure(outcome: Outcome) -> Metrics:
         energy_kwh=usage.energy_kwh,
         usage=usage,
         curves=fragmentation,
+        predictions=predictions_of(outcome),
         by_size=_by_size(jobs, slow),
         steps=outcome.steps,
         policy_cpu_s=outcome.policy_cpu_s,

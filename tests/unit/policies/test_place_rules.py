@@ -223,6 +223,13 @@ class TestDataLocal:
         assert where("data-local", self.table(), workload(cpus=2)) == [("n0", ())]
 
 
+def test_to_the_agnostic_all_accelerators_that_will_do_are_alike() -> None:
+    of = fleet(node("wanted", gpus=8, model="H100"), node("full", gpus=1, model="T4"))
+    either = waiting(workload("either", gpus=1, model=("H100", "T4")))
+    assert placed(decide(state_of(of, either), "best-fit")[0]) == {"either": ("wanted",)}
+    assert placed(decide(state_of(of, either), "as-requested-agnostic+best-fit")[0]) == {"either": ("full",)}
+
+
 def test_who_is_indifferent_gets_the_accelerator_that_the_placement_prefers() -> None:
     """The H100 is asked for first, but the other node is the tighter fit."""
     table = NodeTable([node("h", gpus=4, model=H100), node("a", gpus=1)])

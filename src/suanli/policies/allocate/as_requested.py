@@ -11,3 +11,8 @@ def as_requested(record: Record) -> Sequence[int]:
         return (record.workload.nodes,)
     fewest, most = record.workload.elastic_nodes
     return range(most, fewest - 1, -1)
+
+
+def as_requested_agnostic(record: Record) -> Sequence[int]:
+    """As requested, but all accelerators that will do are alike, whatever their order: the placement chooses. O(1)."""
+    return as_requested(record)
