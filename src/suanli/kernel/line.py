@@ -127,7 +127,12 @@ class Line:
             setattr(twin, name, getattr(self, name).copy())
         return twin
 
-    def column(self, name: str, rows: Indices) -> Floats:
+    def picked(self, rows: Indices) -> Indices | slice:
+        """The same rows, as a slice where they are all in order: then columns are views, which nobody may write to."""
+        n = len(self.records)
+        return slice(n) if len(rows) == n and np.array_equal(rows, np.arange(n)) else rows
+
+    def column(self, name: str, rows: Indices | slice) -> Floats:
         """One of `_COLUMNS`: seq, priority, since_s (waits since), waited_s (before that), saved_s (of its work),
         devices (of the whole gang), attained_s (device seconds, core seconds without any), deadline_s (inf: none)."""
         return cast(Floats, self._values[_AT[name]][rows])
@@ -145,12 +150,13 @@ class Line:
         """Positions among workloads, one of each claim on the fleet: demand, size, and speeds."""
         return self._claims[rows], self._claimants
 
-    def duration_s(self, rows: Indices, history: DurationHistory) -> Floats:
+    def duration_s(self, rows: Indices | slice, history: DurationHistory) -> Floats:
         """Declared, else what `history` makes of those alike, else NaN."""
         declared = self.column("duration_s", rows)
         likes = self._likes[rows]
         unknown = likes >= 0
         if unknown.any():
+            declared = declared.copy()
             declared[unknown] = self._estimated(history)[likes[unknown]]
         return declared
 

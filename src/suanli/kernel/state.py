@@ -115,8 +115,8 @@ class State:
 
     def queue(self, rows: Indices, now_s: float) -> Queue:
         """Those rows of `line`, in that order. O(n)."""
-        line = self.line
-        waited_s = line.column("waited_s", rows) + (now_s - line.column("since_s", rows))
+        line, picked = self.line, self.line.picked(rows)
+        waited_s = line.column("waited_s", picked) + (now_s - line.column("since_s", picked))
         if line.special:
             position = np.full(len(line), -1)
             position[rows] = np.arange(len(rows))
@@ -124,15 +124,15 @@ class State:
                 i = int(position[line.row(key)])
                 if i >= 0:
                     waited_s[i] = self.waited_s(record, now_s)
-        duration_s = line.duration_s(rows, self.durations)
+        duration_s = line.duration_s(picked, self.durations)
         return Queue(
-            priority=line.column("priority", rows),
+            priority=line.column("priority", picked),
             waited_s=waited_s,
-            seq=line.column("seq", rows).astype(np.int64),
+            seq=line.column("seq", picked).astype(np.int64),
             duration_s=duration_s,
-            remaining_s=np.maximum(duration_s - line.column("saved_s", rows), 0.0),
-            deadline_s=line.column("deadline_s", rows),
-            attained_s=line.column("attained_s", rows),
+            remaining_s=np.maximum(duration_s - line.column("saved_s", picked), 0.0),
+            deadline_s=line.column("deadline_s", picked),
+            attained_s=line.column("attained_s", picked),
             teams=lambda: self.teams(rows),
             services_s=lambda: np.array(self.durations.services_s(), dtype=np.float64),
         )

@@ -327,6 +327,8 @@ class _Cycle:
 
     def _move_for(self, record: Record, wants: Wants) -> bool:
         """Move one that runs elsewhere, so that there is room. False: not allowed any more, or it does not help."""
+        if not self.state.fleet.migrate:
+            return False
         started = len(self.state.records) - len(self.state.waiting)
         allowed = self.changes.memory.migrations + 1 <= self.state.fleet.migrate * started
         if not allowed or self._moves_tried >= MOVES_TRIED_MAX:

@@ -26,6 +26,7 @@ class Turns:
         self._due = due
         self._looked_at: Bools = np.zeros(len(rows), dtype=np.bool_)
         self._rest: Indices = np.arange(len(rows))
+        self._rest_kinds = kinds
         self._next = 0
         self._closed: dict[int, float] = {}
         self._spares_due = True
@@ -36,6 +37,7 @@ class Turns:
             keys = [self._line.records[int(row)].key for row in self._rows]
             named = [i for i, key in enumerate(keys) if key in first]
             self._rest = np.delete(self._rest, named)
+            self._rest_kinds = np.delete(self._rest_kinds, named)
             for i in named:
                 yield self._look_at(i)
         while self._next < len(self._rest):
@@ -49,13 +51,21 @@ class Turns:
         """
         kind = int(self._kinds[self._current])
         self._closed[kind] = priority
-        self._rest, self._next = self._rest[self._next :], 0
+        self._drop(self._next)
         for closed in (kind,) if spares_due == self._spares_due else tuple(self._closed):
-            rest = self._rest
-            hope = (self._kinds[rest] != closed) | (self._priorities[rest] > self._closed[closed])
-            self._rest = rest[hope | self._due[rest] if spares_due else hope]
+            stays = self._rest_kinds != closed
+            if self._closed[closed] < np.inf:
+                stays |= self._priorities[self._rest] > self._closed[closed]
+            if spares_due:
+                stays |= self._due[self._rest]
+            self._drop(stays)
         self._spares_due = spares_due
         return kind
+
+    def _drop(self, what: int | Bools) -> None:
+        """The first so many of the rest, or all but those chosen."""
+        chosen = slice(what, None) if isinstance(what, int) else what
+        self._rest, self._rest_kinds, self._next = self._rest[chosen], self._rest_kinds[chosen], 0
 
     def passed(self) -> Iterator[tuple[Record, int]]:
         """Those that were not looked at, each with its kind."""

@@ -93,7 +93,6 @@ class NodeTable:
         self._class_devices = np.asfortranarray(self.devices[rows])
         self._class_largest = (self._class_devices > 0).astype(np.float64)
         self._labels: dict[str, tuple[dict[str | None, int], Indices]] = {}
-        self._most: tuple[list[float], list[float], list[float]] | None = None
 
     def copy(self) -> "NodeTable":
         """The same nodes with free quantities of its own."""
@@ -145,7 +144,6 @@ class NodeTable:
             mine = np.where(self.device_model == m, device_free, 0.0)
             self.whole_free[:, m] = (mine >= 1.0 - TOLERANCE).sum(axis=1)
             self.largest_share[:, m] = mine.max(axis=1, initial=0.0)
-        self._most = None
         self._begin()
 
     def ask(self, demand: Demand, accelerator: AcceleratorDemand | None, labels: dict[str, str]) -> Ask:
@@ -157,20 +155,17 @@ class NodeTable:
         return Ask(amounts, model, accelerator.count, accelerator.model, pairs)
 
     def may_fit(self, ask: Ask) -> bool:
-        """False where no node can have room, by the largest free quantity of each kind. O(R), after O(N·R) once."""
-        if self._most is None:
-            self._most = (
-                self.free.max(axis=0, initial=0.0).tolist(),
-                self.whole_free.max(axis=0, initial=0).tolist(),
-                self.largest_share.max(axis=0, initial=0.0).tolist(),
-            )
-        plain, whole, largest = self._most
+        """False where no node can have room, by the largest free quantity of each kind that is asked for. O(N·R)."""
         if ask.model == -2:
             return False
-        for most, asked in zip(plain, ask.amounts, strict=True):
-            if most < asked - TOLERANCE:
+        if ask.model >= 0:
+            free = self.largest_share if ask.count < 1 else self.whole_free
+            if float(free[:, ask.model].max(initial=0)) < ask.count - TOLERANCE:
                 return False
-        return ask.model < 0 or (largest if ask.count < 1 else whole)[ask.model] >= ask.count - TOLERANCE
+        return all(
+            asked <= 0 or float(self.free[:, r].max(initial=0.0)) >= asked - TOLERANCE
+            for r, asked in enumerate(ask.amounts)
+        )
 
     def fitting(self, ask: Ask) -> Bools:
         """Nodes, bool[N], that are usable and have room for `ask` now. O(N·R)."""
@@ -276,7 +271,6 @@ class NodeTable:
             for d in share.devices:
                 mask |= 1 << d
             self._count(i, sign, amounts_of(share), mask, share.device_share, *self._counts)
-            self._most = None
             self._touch(i)
 
 
