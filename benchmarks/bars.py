@@ -8,7 +8,7 @@ import msgspec
 
 WIDTH = 1180
 COLUMN = 560
-LABEL = 190
+LABEL = 225
 BAR = 15
 ROW = 21
 HEAD = 52

@@ -24,7 +24,7 @@ WORLDS = st.sampled_from(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(0, 999), POLICIES, WORLDS, st.booleans())
 def test_all_that_fits_is_done_and_takes_at_least_as_long_as_its_work(
     seed: int, policy: str, world: Conditions, failures: bool
@@ -39,7 +39,7 @@ def test_all_that_fits_is_done_and_takes_at_least_as_long_as_its_work(
         assert record.done == pytest.approx(outcome.work[record.key], rel=1e-6)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(0, 999), POLICIES, st.booleans(), MIGRATE)
 def test_no_device_is_ever_held_beyond_itself_and_no_workload_runs_twice(
     seed: int, policy: str, failures: bool, migrate: float
