@@ -29,8 +29,8 @@ RAN_S = 7200.0
 """What `running` says that it has run."""
 
 
-def works(name: str, gpus: int, lasts_s: float | None, seq: int, **more: int) -> Record:
-    return waiting(workload(name, gpus=gpus, duration_s=lasts_s, preemptible=False, **more), seq=seq)
+def works(name: str, gpus: int, lasts_s: float | None, seq: int, *, nodes: int = 1) -> Record:
+    return waiting(workload(name, gpus=gpus, duration_s=lasts_s, preemptible=False, nodes=nodes), seq=seq)
 
 
 def busy(devices: tuple[int, ...], ends_in_s: float | None, on: str = "n0") -> Record:
