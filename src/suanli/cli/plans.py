@@ -17,7 +17,7 @@ def placement_table(plan: Plan) -> Table:
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for placement in plan["placements"]:
         share = resources(placement["resources"])
-        groups.setdefault((_name(placement), share, placement["start"]), []).append(placement)
+        groups.setdefault((name_of(placement), share, placement["start"]), []).append(placement)
     rows = [
         [
             name,
@@ -42,9 +42,9 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield from (f"warning: {first}", *rest)
     for stop in plan["stops"]:
         lost = f"loses {duration(stop['lost_s'])} since its last checkpoint"
-        yield f"{_name(stop)} would stop for {stop['stopped_for']} ({lost})"
+        yield f"{name_of(stop)} would stop for {stop['stopped_for']} ({lost})"
     for wait in plan["waiting"][:WAITS_TOLD_MAX]:
-        yield f"{_name(wait)} would wait: {wait['reason']}: {wait['sentence']}"
+        yield f"{name_of(wait)} would wait: {wait['reason']}: {wait['sentence']}"
         yield from would_run_lines(wait["would_run_if"])
     if len(plan["waiting"]) > WAITS_TOLD_MAX:
         yield f"and {len(plan['waiting']) - WAITS_TOLD_MAX} more would wait (`-o json` shows all)"
@@ -77,7 +77,7 @@ def resources(share: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _name(part: Mapping[str, Any]) -> str:
+def name_of(part: Mapping[str, Any]) -> str:
     return part["workload"] if part.get("replica") is None else f"{part['workload']}/{part['replica']}"
 
 

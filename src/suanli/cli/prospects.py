@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from suanli.cli.plans import name_of
 from suanli.cli.render import Table, money
 from suanli.reports.quantities import duration
 
@@ -24,11 +25,11 @@ def what_if_table(told: Mapping[str, Any]) -> Table:
         ["cost of the work", money(now["cost"]), money(then["cost"])],
         ["the whole fleet, per hour", money(now["fleet_per_hour"]), money(then["fleet_per_hour"])],
     ]
-    before = {_name(going): going for going in now["workloads"]}
-    pairs = [(before.get(_name(going)), going) for going in then["workloads"]]
+    before = {name_of(going): going for going in now["workloads"]}
+    pairs = [(before.get(name_of(going)), going) for going in then["workloads"]]
     pairs.sort(key=lambda pair: pair[0] == pair[1])
     rows += [
-        [_name(going), _from_to(earlier) if earlier else "", _from_to(going)]
+        [name_of(going), _from_to(earlier) if earlier else "", _from_to(going)]
         for earlier, going in pairs[:WORKLOADS_MAX]
     ]
     return Table(["", "AS THINGS ARE", f"IF {', '.join(told['changes'])}"], rows)
@@ -65,7 +66,3 @@ def _from_to(going: Mapping[str, Any]) -> str:
 
 def _seconds(seconds: float | None) -> str:
     return "-" if seconds is None else duration(seconds)
-
-
-def _name(going: Mapping[str, Any]) -> str:
-    return going["workload"] if going["replica"] is None else f"{going['workload']}/{going['replica']}"

@@ -14,14 +14,14 @@ from suanli.domain.fleet import Fleet, Node
 from suanli.domain.record import Record
 from suanli.domain.workload import Kind, Workload
 from suanli.kernel.backfill import left_s
-from suanli.kernel.state import State, by_seq
+from suanli.kernel.state import State, unended
 from suanli.perf.durations import mean_speed
 from suanli.perf.prediction import UNKNOWN_S
 from suanli.policies.parts import Policy
 from suanli.sim.foresee import LIVE, on_grid
 from suanli.sim.outcome import Outcome
 from suanli.sim.simulation import Simulation
-from suanli.sim.trace import Trace
+from suanli.sim.trace import NOBODY
 from suanli.spec.expand import expand
 from suanli.spec.problems import nearest
 
@@ -164,10 +164,10 @@ def _outlook(
     fresh = [w for w in workloads if not _is_there(state, w)]
     submit(state, fresh, now_s)
     rng = np.random.default_rng(len(state.records))
-    left = {record.key: _left(state, record, now_s) for record in _to_do(state)}
-    rest_s = [left[record.key] / mean_speed(record.workload) for record in _to_do(state)]
+    left = {record.key: _left(state, record, now_s) for record in unended(state)}
+    rest_s = [left[record.key] / mean_speed(record.workload) for record in unended(state)]
     conditions = on_grid(LIVE, rest_s)
-    run = Simulation.going_on(state, memory, left, _NOBODY, policy, conditions, rng, now_s)
+    run = Simulation.going_on(state, memory, left, NOBODY, policy, conditions, rng, now_s)
     beyond_s = _play(run, STEPS_MAX + STEPS_EACH * len(rest_s))
     outcome = run.outcome()
     starts = _starts_s(outcome, now_s)
@@ -192,9 +192,6 @@ def _outlook(
     )
 
 
-_NOBODY = Trace(name="", arrivals=())
-
-
 def _play(run: Simulation, steps_max: int) -> float | None:
     """To the end; else the instant at which it was given up, as it goes on for longer than so many steps."""
     while run.advance():
@@ -206,10 +203,6 @@ def _play(run: Simulation, steps_max: int) -> float | None:
 def _is_there(state: State, workload: Workload) -> bool:
     records = [record for key, _ in expand(workload) if (record := state.records.get(key))]
     return any(record.workload == workload and not record.status.is_final for record in records)
-
-
-def _to_do(state: State) -> list[Record]:
-    return [*by_seq(state.live), *by_seq(state.waiting)]
 
 
 def _left(state: State, record: Record, now_s: float) -> float:
@@ -224,7 +217,7 @@ def _assumed(state: State) -> list[str]:
     return sorted(
         {
             record.name
-            for record in _to_do(state)
+            for record in unended(state)
             if record.workload.kind is not Kind.SERVE and state.durations.estimate_s(record) is None
         }
     )

@@ -11,7 +11,7 @@ from suanli.kernel.asks import Wants, find_room
 from suanli.kernel.state import State, by_seq
 from suanli.perf.durations import saved_s
 from suanli.policies.parts import Ground, Policy
-from suanli.policies.table import TOLERANCE, Ask, Bools, Floats, Indices, NodeTable
+from suanli.policies.table import TOLERANCE, Ask, Bools, Floats, Indices, NodeTable, amounts_of
 
 INSTANTS_MAX = 128
 """Instants at which running work is expected to end; where there are more they are taken together, the later counts."""
@@ -117,8 +117,7 @@ class Forecast:
             if i is None:
                 continue
             share = placement.share
-            amounts = (share.cpus, share.memory_bytes, share.disk_bytes, share.network_bps)
-            self._free[pieces, i] += sign * np.array(amounts, dtype=np.float64)
+            self._free[pieces, i] += sign * np.array(amounts_of(share))
             self._device_free[pieces, i, list(share.devices)] += sign * share.device_share
 
 

@@ -5,10 +5,10 @@ from collections.abc import Container
 import msgspec
 import numpy as np
 
-from suanli.domain.record import Placement, Record, Status
+from suanli.domain.record import Placement, Record
 from suanli.kernel.asks import Wants, ask_held, room_among
 from suanli.kernel.holdings import Holdings
-from suanli.kernel.preempt import lost_work
+from suanli.kernel.preempt import is_movable, lost_work
 from suanli.kernel.state import State
 from suanli.policies.parts import Ground, Policy
 from suanli.policies.table import TOLERANCE, Ask, Bools, Floats, NodeTable
@@ -108,9 +108,7 @@ def _moved(
 
 def _may_move(record: Record, table: NodeTable) -> bool:
     attempt = record.attempt
-    if record.status is not Status.RUNNING or attempt is None or not record.workload.preemptible:
-        return False
-    return len(attempt.placements) == 1 and attempt.placements[0].node in table.index
+    return is_movable(record) and attempt is not None and attempt.placements[0].node in table.index
 
 
 def _devices(record: Record) -> float:

@@ -7,7 +7,7 @@ from heapq import heappush, heapreplace
 import msgspec
 import numpy as np
 
-from suanli.domain.record import Placement, Record
+from suanli.domain.record import Placement, Record, Status
 from suanli.kernel.asks import Wants
 from suanli.kernel.holdings import Holdings
 from suanli.kernel.state import State
@@ -121,6 +121,14 @@ def _may_end(record: Record, table: NodeTable) -> bool:
     if attempt is None or not record.workload.preemptible:
         return False
     return all(placement.node in table.index for placement in attempt.placements)
+
+
+def is_movable(record: Record) -> bool:
+    """Whether it may be stopped to start again on another node: it runs, on one alone, and is preemptible."""
+    attempt = record.attempt
+    if record.status is not Status.RUNNING or attempt is None or not record.workload.preemptible:
+        return False
+    return len(attempt.placements) == 1
 
 
 def make_room(table: NodeTable, wants: Wants, priority: int, victims: Victims) -> Room | None:

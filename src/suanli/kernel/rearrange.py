@@ -7,10 +7,10 @@ import numpy as np
 
 from suanli.domain.decision import Action, AddNodes, Memory, RemoveNode, Reservation, Stop, WarnIdle
 from suanli.domain.fleet import NodeScaling
-from suanli.domain.record import Placement, Record, Status
+from suanli.domain.record import Placement, Record
 from suanli.domain.workload import EndCause
 from suanli.kernel.asks import Wants, ask_held, room_among
-from suanli.kernel.preempt import lost_work
+from suanli.kernel.preempt import is_movable, lost_work
 from suanli.kernel.state import State, by_seq
 from suanli.policies.balance import (
     COOL_FRACTION,
@@ -130,7 +130,7 @@ def _rebalance(state: State, outlook: Outlook, changes: Changes, now_s: float, p
     if not hot or any(_could_hold(outlook.table, wants) for _, wants in outlook.blocked):
         return
     for _, name in hot:
-        movable = [r for r in state.live.values() if _is_movable(r, name) and r.key not in moved]
+        movable = [r for r in state.live.values() if _may_leave(r, name) and r.key not in moved]
         for record in sorted(movable, key=lambda r: (lost_work(r, now_s), r.seq)):
             target = None if record.key in changes.stopping else _cool_room(state, outlook, record, policy)
             if target is not None:
@@ -153,11 +153,9 @@ def _could_hold(table: NodeTable, wants: Wants) -> bool:
     return any(int(table.able(ask).sum()) >= wants.fewest for ask, _ in wants.alternatives())
 
 
-def _is_movable(record: Record, node: str) -> bool:
+def _may_leave(record: Record, node: str) -> bool:
     attempt = record.attempt
-    if record.status is not Status.RUNNING or attempt is None or not record.workload.preemptible:
-        return False
-    return len(attempt.placements) == 1 and attempt.placements[0].node == node
+    return is_movable(record) and attempt is not None and attempt.placements[0].node == node
 
 
 def _cool_room(state: State, outlook: Outlook, record: Record, policy: Policy) -> Placement | None:

@@ -211,6 +211,11 @@ def by_seq(records: Mapping[str, Record]) -> list[Record]:
     return sorted(records.values(), key=lambda record: record.seq)
 
 
+def unended(state: State) -> list[Record]:
+    """All that runs, then all that waits, each in order of submission."""
+    return [*by_seq(state.live), *by_seq(state.waiting)]
+
+
 def add_share(use: dict[str, float], share: Share, sign: float = 1.0) -> None:
     """Count a share into quantities by the names that quotas use."""
     amounts = {

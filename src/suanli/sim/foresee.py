@@ -10,12 +10,12 @@ from suanli.domain.decision import Memory
 from suanli.domain.record import Record
 from suanli.domain.workload import Kind
 from suanli.kernel.changes import Change
-from suanli.kernel.state import State, by_seq
+from suanli.kernel.state import State, unended
 from suanli.perf.durations import mean_speed
 from suanli.perf.prediction import Spread
 from suanli.policies.parts import Policy
 from suanli.sim.simulation import Conditions, Simulation
-from suanli.sim.trace import Arrival, Trace
+from suanli.sim.trace import NOBODY, Arrival, Trace
 
 DRAWS = (39, 19, 9)
 """Futures that are played: as many as can be within EVENTS_MAX. Of each the band is exact, of 9 it is all of them."""
@@ -40,8 +40,6 @@ ARRIVALS_MIN = 5
 
 LIVE = Conditions(start_s=2.0, restart_s=2.0, stop_s=2.0)
 """What coming up and leaving take, roughly, on a living fleet."""
-
-_NOBODY = Trace(name="", arrivals=())
 
 
 class Foresight(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +142,7 @@ def runs_if(
     left = _left(changed, now_s, spread, rng)
     kept = {k: r for k, r in memory.reservations.items() if k != key}
     memory = msgspec.structs.replace(memory, reservations=kept)
-    run = Simulation.going_on(changed, memory, left, _NOBODY, policy, Conditions(), rng, now_s)
+    run = Simulation.going_on(changed, memory, left, NOBODY, policy, Conditions(), rng, now_s)
     run.advance()
     return run.state.records[key].attempts_made > state.records[key].attempts_made
 
@@ -177,7 +175,7 @@ def _left(state: State, now_s: float, spread: Spread, rng: np.random.Generator) 
     """A draw of the work that is left, for all that runs or waits. A service never ends."""
     return {
         record.key: math.inf if record.workload.kind is Kind.SERVE else spread.draw_left(record, now_s, rng)
-        for record in (*by_seq(state.live), *by_seq(state.waiting))
+        for record in unended(state)
     }
 
 

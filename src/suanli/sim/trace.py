@@ -9,7 +9,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """One workload and its arrival, seconds from the beginning of the trace.
 
     `work` is what there truly is to do, in the workload's own units: seconds where it declares no `speeds`. The policy
-    never sees it, unless the simulation is told to let it (`Knowledge`).
+    never sees it, unless the simulation is told to let it (`Conditions`).
     """
 
     at_s: float
@@ -22,3 +22,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     arrivals: tuple[Arrival, ...]
+
+
+NOBODY = Trace(name="", arrivals=())
+"""Nobody comes."""
