@@ -1,18 +1,14 @@
-"""What every store promises, in memory, on SQLite and on PostgreSQL."""
+"""What every store promises of its log and of what stands beside it, in memory, on SQLite and on PostgreSQL."""
 
-import os
-import shutil
-import subprocess
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from tests.contract.commits import commit, fold, submitted
 
 from suanli.domain import events as ev
 from suanli.domain.decision import Decision, Memory, Place, Reservation, Stop, WarnIdle
@@ -24,7 +20,7 @@ from suanli.domain.resources import AcceleratorDemand, Demand, Share
 from suanli.domain.workload import EndCause, IdleRule, Kind, Retry, Service, Workload
 from suanli.domain.world import World
 from suanli.ports.memory_store import MemoryStore
-from suanli.ports.store import IDEMPOTENCY_KEPT_S, Commit, Idempotency, Store, Token
+from suanli.ports.store import IDEMPOTENCY_KEPT_S, Idempotency, Store, Token
 from suanli.store import SqlStore
 
 SHARE = Share(cpus=0.1 + 0.2, memory_bytes=2**40, accelerator="A100-80GB", devices=(0, 3))
@@ -36,147 +32,6 @@ FLEET = Fleet(
     teams=(Team(name="vision", weight=2.0, quota={"T4": 1.0}),),
 )
 DAY_S = 86_400.0
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    match request.param:
-        case "memory":
-            opened: Store = MemoryStore()
-        case "sqlite":
-            opened = SqlStore(f"sqlite:///{tmp_path}/suanli.db")
-        case _:
-            opened = SqlStore(request.getfixturevalue("new_postgresql_url")())
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="session")
-def new_postgresql_url() -> Iterator[Callable[[], str]]:
-    """A throw-away PostgreSQL of our own, on a socket only; each call makes a new database in it."""
-    pytest.importorskip("psycopg", reason="PostgreSQL needs psycopg: pip install 'suanli[postgresql]'")
-    initdb, control = _postgresql_program("initdb"), _postgresql_program("pg_ctl")
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    data = folder / "data"
-    owner: dict[str, Any] = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses root
-        owner = {"user": 65534, "group": 65534, "extra_groups": []}
-        os.chown(folder, 65534, 65534)
-
-    def run(*argv: str | Path) -> None:
-        subprocess.run(argv, check=True, capture_output=True, cwd="/", **owner)
-
-    run(initdb, "-D", data, "-A", "trust", "-U", "suanli", "-N")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    run(control, "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
-    names = iter(range(1_000))
-    admin = sa.create_engine(f"postgresql://suanli@/postgres?host={folder}", isolation_level="AUTOCOMMIT")
-
-    def new_url(template: str = "suanli0") -> str:
-        name = f"suanli{next(names)}"
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return f"postgresql://suanli@/{name}?host={folder}"
-
-    SqlStore(new_url("template0")).close()
-    yield new_url
-    admin.dispose()
-    run(control, "-D", data, "-m", "immediate", "stop")
-    shutil.rmtree(folder)
-
-
-def _postgresql_program(name: str) -> str:
-    found = shutil.which(name) or next(
-        (str(p) for p in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None
-    )
-    return found or pytest.skip(f"no PostgreSQL server on this machine ({name})")
-
-
-def submitted(name: str) -> ev.Submitted:
-    return ev.Submitted(key=name, workload=Workload(name=name, kind=Kind.TRAIN, run=("train", "--fast")))
-
-
-def commit(*events: ev.Event, at_s: float = 10.0, **fields: Any) -> Commit:
-    return Commit(events=events, actor="ada", at_s=at_s, **fields)
-
-
-def fold(entries: Any) -> World:
-    world = World()
-    for entry in entries:
-        world.fold(entry)
-    return world
-
-
-# The lease
-
-
-def test_the_first_to_ask_gets_the_lease_and_others_wait_until_it_runs_out(store: Store):
-    assert store.lease() is None
-    first = store.acquire_lease("a", now_s=100.0, ttl_s=10.0)
-    assert first is not None
-    assert (first.holder, first.epoch, first.expires_s) == ("a", 1, 110.0)
-    assert store.acquire_lease("b", now_s=109.9, ttl_s=10.0) is None
-    assert store.lease() == first
-    second = store.acquire_lease("b", now_s=110.0, ttl_s=10.0)
-    assert second is not None
-    assert (second.holder, second.epoch) == ("b", 2)
-
-
-def test_a_holder_that_asks_again_fences_its_former_self(store: Store):
-    former = store.acquire_lease("a", 0.0, 10.0)
-    latter = store.acquire_lease("a", 1.0, 10.0)
-    assert former is not None
-    assert latter is not None
-    assert latter.epoch == former.epoch + 1
-    with pytest.raises(Deposed):
-        store.commit(commit(submitted("w"), epoch=former.epoch))
-
-
-def test_renewing_keeps_the_epoch_and_holds_others_off_for_longer(store: Store):
-    lease = store.acquire_lease("a", 0.0, 10.0)
-    assert lease is not None
-    renewed = store.renew_lease(lease, 5.0, 10.0)
-    assert (renewed.epoch, renewed.expires_s) == (lease.epoch, 15.0)
-    assert store.lease() == renewed
-    assert store.acquire_lease("b", 14.0, 10.0) is None
-
-
-def test_a_lease_that_ran_out_but_that_nobody_took_is_still_good(store: Store):
-    lease = store.acquire_lease("a", 0.0, 10.0)
-    assert lease is not None
-    assert store.commit(commit(submitted("w"), at_s=99.0, epoch=lease.epoch))
-    assert store.renew_lease(lease, 100.0, 10.0).expires_s == 110.0
-
-
-def test_a_deposed_holder_can_neither_renew_nor_write_and_its_release_changes_nothing(store: Store):
-    old = store.acquire_lease("a", 0.0, 10.0)
-    new = store.acquire_lease("b", 20.0, 10.0)
-    assert old is not None
-    with pytest.raises(Deposed):
-        store.renew_lease(old, 21.0, 10.0)
-    with pytest.raises(Deposed):
-        store.commit(commit(submitted("w"), epoch=old.epoch, decision=Decision(policy="p", at_s=1.0)))
-    store.release_lease(old)
-    assert store.lease() == new
-    assert store.world() == World()
-    assert not store.entries(0)
-    assert not store.decisions()
-
-
-def test_a_released_lease_is_free_at_once_and_its_epoch_is_over(store: Store):
-    lease = store.acquire_lease("a", 0.0, 1_000.0)
-    assert lease is not None
-    store.release_lease(lease)
-    assert store.lease() is None
-    for forbidden in (
-        lambda: store.commit(commit(epoch=lease.epoch)),
-        lambda: store.renew_lease(lease, 1.0, 1.0),
-    ):
-        with pytest.raises(Deposed):
-            forbidden()
-    taken = store.acquire_lease("b", 1.0, 10.0)
-    assert taken is not None
-    assert taken.epoch == lease.epoch + 1
 
 
 # Commits
