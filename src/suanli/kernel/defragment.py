@@ -43,7 +43,8 @@ class Movable:
 
     def remove(self, key: str) -> None:
         """It moves already."""
-        self._gone[self._position[key]] = True
+        if key in self._position:
+            self._gone[self._position[key]] = True
 
     def find(self, table: NodeTable, wants: Wants, policy: Policy, ground: Ground) -> Move | None:
         """The cheapest single move that makes room for one node's share, or None. O(placements + N) for each try."""

@@ -61,7 +61,8 @@ class Victims:
 
     def remove(self, key: str) -> None:
         """It has been chosen: it cannot be ended twice."""
-        self._gone[self._position[key]] = True
+        if key in self._position:
+            self._gone[self._position[key]] = True
 
     def could_make_room(self, table: NodeTable, wants: Wants, priority: int) -> bool:
         """Whether ending all that may be ended for that priority would make room. O(N), after O(victims) once.

@@ -322,7 +322,6 @@ class _Cycle:
                 self.victims.look_again()
         for victim in room.victims if room else ():
             self._stop(victim, EndCause.PREEMPTED, stopped_for=record.key)
-            self.victims.remove(victim.key)
         return self._reserve(record, room)
 
     def _move_for(self, record: Record, wants: Wants) -> bool:
@@ -338,7 +337,6 @@ class _Cycle:
         if move is None:
             return False
         self._stop(move.record, EndCause.REBALANCED, stopped_for=record.key)
-        self.movable.remove(move.record.key)
         self._take((move.to,))
         self.changes.move(move.record.key, move.to, self.now_s)
         return self._reserve(record, Room((move.room,), (move.record,), 0.0))
@@ -359,6 +357,10 @@ class _Cycle:
         later = self.later
         self.changes.stop(record, cause, self.now_s, stopped_for=stopped_for)
         later.give(record.attempt.placements)
+        if "victims" in self.__dict__:
+            self.victims.remove(record.key)
+        if "movable" in self.__dict__:
+            self.movable.remove(record.key)
 
     def _awaited(self, record: Record) -> tuple[str, ...]:
         nodes = {p.node for p in self.reservations[record.key].placements}

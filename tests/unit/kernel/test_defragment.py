@@ -100,6 +100,17 @@ def test_room_on_shared_devices_and_of_cores_is_made_too() -> None:
     assert list(stopped(decision).values()) == ["three"]
 
 
+def test_what_moves_is_not_ended_for_another_in_the_same_step() -> None:
+    of = fleet(*nodes(2, gpus=2), node("n2", gpus=1), migrate=1.0)
+    low = holds("low", "n2", 0, unsaved_s=5000.0, priority=10)
+    urgent = waiting(workload("urgent", gpus=1, priority=90), seq=10)
+    state = state_of(of, *HALVES, low, PAIR, urgent)
+    decision, _ = decide(state, "fifo")
+    assert violations(state, decision) == ()
+    assert stopped(decision)["right"] == "pair"
+    assert sorted(stopped(decision)) == ["left", "right"]
+
+
 def test_in_a_simulation_all_go_on_and_end() -> None:
     def play(of: Fleet) -> dict[str, float | None]:
         arrivals = [
