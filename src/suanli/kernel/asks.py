@@ -109,6 +109,8 @@ def find_room(
     O(alternatives · N) for a shape that is new to the table, then O(N) and what the policy's rule costs on nodes that
     have changed since.
     """
+    if not any(table.have_devices(ask, wants.fewest) for ask, _ in wants.alternatives()):
+        return None
     candidates = table.memo.get(wants)
     if candidates is None or not candidates.are_for(table, policy, ground):
         if not any(table.may_fit(ask) for ask, _ in wants.alternatives()):
@@ -153,7 +155,8 @@ class Candidates:
             [([ask for ask, _ in allowed], 1)] if together else [([ask], cap) for ask, cap in allowed]
         )
         self._rated: list[Ratings] = []
-        open_to_it = table.usable & table.labelled(wants.asks[0].labels)
+        labels = wants.asks[0].labels
+        open_to_it = table.usable & table.labelled(labels) if labels else table.usable
         self._handicap: Floats = np.where(open_to_it, 0.0, np.inf)
         if wants.data:
             self._handicap += RATINGS_MAX * seconds_to_bring(table, wants.data, ground.links)

@@ -1,6 +1,6 @@
 """`Line`: who waits, one row each, as columns that are kept up by difference."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -137,8 +137,10 @@ class Line:
         devices (of the whole gang), attained_s (device seconds, core seconds without any), deadline_s (inf: none)."""
         return cast(Floats, self._values[_AT[name]][rows])
 
-    def kinds(self, rows: Indices, with_quota: Container[str]) -> NDArray[np.int64]:
+    def kinds(self, rows: Indices, with_quota: Collection[str]) -> NDArray[np.int64]:
         """`with_quota` are the teams that have one."""
+        if not with_quota:
+            return self._shapes[rows]
         number = [i + 1 if team in with_quota else 0 for i, team in enumerate(self._team_of)]
         return self._shapes[rows] * (len(number) + 1) + np.array(number, dtype=np.int64)[self._teams[rows]]
 

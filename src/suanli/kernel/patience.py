@@ -3,9 +3,12 @@
 import numpy as np
 
 from suanli.domain.record import Placement, Record
+from suanli.domain.workload import Kind
+from suanli.kernel import nearness
 from suanli.kernel.asks import Wants
 from suanli.kernel.state import State
-from suanli.policies.table import RESOURCES, TOLERANCE, Ask, Floats, Indices, NodeTable, share_of
+from suanli.policies.compiled import loop
+from suanli.policies.table import Ask, NodeTable, share_of
 
 SET_ASIDE_AFTER_S = 3600.0
 """Waiting for resources after which the first of the queue that cannot start has nodes set aside."""
@@ -27,7 +30,7 @@ class Patience:
         self._state = state
         self._now_s = now_s
         self._tries = 0
-        self._ended: NodeTable | None = None
+        self._ended = state.served
         self.set_aside: dict[str, tuple[Placement, ...]] = {}
 
     @property
@@ -39,45 +42,37 @@ class Patience:
         """Whether it has waited long enough, and nobody before it in this step."""
         return self.is_open and self._state.waited_s(record, self._now_s) >= SET_ASIDE_AFTER_S
 
-    def keep_for(
-        self, record: Record, wants: Wants, table: NodeTable, later: NodeTable
-    ) -> tuple[Placement, ...]:
+    def starts(self, record: Record, placements: tuple[Placement, ...]) -> None:
+        """What a service that starts in this step takes never comes back, either."""
+        if record.workload.kind is Kind.SERVE:
+            if self._ended is self._state.served:
+                self._ended = self._ended.copy()
+            self._ended.take(placements)
+
+    def keep_for(self, record: Record, wants: Wants, later: NodeTable) -> tuple[Placement, ...]:
         """What to keep others from; empty where no nodes will do. O(N log N).
 
-        `table` is what is free, `later` what will be once all that is stopping has left.
+        `later` is what is free once all that is stopping has left.
         """
         self._tries += 1
-        placements = _nearest(wants, later, self._all_ended(table))
+        placements = _nearest(wants, later, self._ended)
         if placements:
             self.set_aside[record.key] = placements
         return placements
-
-    def _all_ended(self, table: NodeTable) -> NodeTable:
-        """What services leave, less what this step has taken."""
-        if self._ended is not None:
-            return self._ended
-        served, before = self._state.served, self._state.table
-        taken, taken_of_devices = table.free - before.free, table.device_free - before.device_free
-        if not taken.any() and not taken_of_devices.any():
-            return served
-        ended = self._ended = served.copy()
-        ended.free += taken
-        ended.set_devices(served.device_free + taken_of_devices)
-        return ended
 
 
 def _nearest(wants: Wants, later: NodeTable, ended: NodeTable) -> tuple[Placement, ...]:
     """Of the nodes that will have room once all has `ended`, those that lack least of it."""
     best: tuple[float, tuple[Placement, ...]] = (np.inf, ())
+    lacking, lacks = loop(nearness, "lacking", len(later.nodes)), np.empty(len(later.nodes))
+    of_later = later.free, later.whole_free, later.largest_share, lacks
     for ask, _ in wants.alternatives():
-        candidates = np.flatnonzero(ended.fitting(ask))
-        if len(candidates) < wants.fewest:
+        if lacking(ask.amounts, ask.model, ask.count, ended.fitting(ask), *of_later) < wants.fewest:
             continue
-        lacks = _lacking(later, ask, candidates)
-        nearest = np.argsort(lacks, kind="stable")[: wants.fewest]
-        lacking = float(lacks[nearest[-1]])
-        if lacking < best[0]:
-            best = lacking, tuple(_keep(later, ended, i, ask) for i in sorted(candidates[nearest].tolist()))
+        nearest = np.argsort(lacks, kind="stable")[: wants.fewest].tolist()
+        most = float(lacks[nearest[-1]])
+        if most < best[0]:
+            best = most, tuple([_keep(later, ended, i, ask) for i in sorted(nearest)])
     return best[1]
 
 
@@ -85,20 +80,8 @@ def _keep(later: NodeTable, ended: NodeTable, i: int, ask: Ask) -> Placement:
     """Room on node `i`, on the devices that are free first where there are such."""
     if ask.model < 0:
         return ended.placement(i, ask)
-    enough = ended.device_free[i] >= min(ask.count, 1.0) - TOLERANCE
-    mine = np.flatnonzero((later.device_model[i] == ask.model) & enough)
-    taken = np.asarray(np.round(1.0 - later.device_free[i, mine], 9), dtype=np.float64)
-    freest = mine[np.argsort(taken, kind="stable")].tolist()
-    return Placement(later.names[i], share_of(ask, tuple(freest[: max(1, int(ask.count))])))
-
-
-def _lacking(table: NodeTable, ask: Ask, candidates: Indices) -> Floats:
-    """float[candidates]: the largest part of any resource asked that a node has not got free, 0 (none) to 1 (all)."""
-    lacking = np.zeros(len(candidates))
-    for r, _ in enumerate(RESOURCES):
-        if ask.amounts[r] > 0:
-            lacking = np.maximum(lacking, 1.0 - table.free[candidates, r] / ask.amounts[r])
-    if ask.model >= 0:
-        free = table.largest_share if ask.count < 1 else table.whole_free
-        lacking = np.maximum(lacking, 1.0 - free[candidates, ask.model] / ask.count)
-    return np.asarray(np.round(np.minimum(lacking, 1.0), 9), dtype=np.float64)
+    now = later.device_free[i].tolist()
+    # rounded, so that what was added up in another order is still a tie
+    freest = sorted((round(1.0 - now[d], 9), d) for d, _ in ended.roomy(i, ask))
+    devices = tuple([d for _, d in freest[: max(1, int(ask.count))]])
+    return Placement(later.names[i], share_of(ask, devices))

@@ -87,7 +87,7 @@ class State:
                     if record.workload.kind is Kind.SERVE:
                         self.served.take(record.attempt.placements)
         self.table.usable = np.array([name not in self.unusable for name in self.table.names], dtype=np.bool_)
-        self.served.usable = self.table.usable.copy()
+        self.served.usable = self.table.usable
 
     def copy(self, waiting: Iterable[Record] | None = None) -> "State":
         """A state to try things on, in which only those given wait, if any are. O(workloads), shallow."""

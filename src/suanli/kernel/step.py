@@ -166,7 +166,7 @@ class _Cycle:
         rows = eligible[ranks]
         due = queue.waited_s[ranks] >= SET_ASIDE_AFTER_S
         kinds = line.kinds(rows, self.quota.teams)
-        self.turns = Turns(line, rows, kinds, queue.priority[ranks], due)
+        self.turns = Turns(line, rows, kinds, queue.priority[ranks], due, len(self.table.nodes))
 
     def allocate(self, record: Record) -> Wants:
         """What to ask for: the alternatives of its demand and the numbers of nodes, as far as its quota goes."""
@@ -204,7 +204,7 @@ class _Cycle:
         blocked = self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
         if not self.backfill.keep_for(record, wants, self.table) and self.patience.is_due(record):
             later = self.later if self.changes.stopping else self.table
-            self._take(self.patience.keep_for(record, wants, self.table, later))
+            self._take(self.patience.keep_for(record, wants, later))
         if not self.backfill.may_keep:
             searched = self._tries < PREEMPTION_TRIES_MAX
             self._close(blocked, record.workload.priority if searched else np.inf)
@@ -302,6 +302,7 @@ class _Cycle:
         self.reservations.pop(record.key, None)
         self._take(placements)
         self.backfill.starts(record, placements)
+        self.patience.starts(record, placements)
         self.quota.take(record, placements)
         self.walk.placed[record.key] = placements
         self.changes.actions.append(

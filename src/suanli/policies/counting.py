@@ -25,6 +25,7 @@ def move(
     whole_free: NDArray[np.int32],
     largest_share: Floats,
     held: NDArray[np.int32],
+    having: NDArray[np.int32],
 ) -> None:
     """Give (`sign` 1) or take (-1) on node `i`; `mask` has a bit for each device, `share` is what moves of each. O(D).
 
@@ -36,6 +37,8 @@ def move(
         return
     moved, left = 0, 0.0
     for m in range(whole_free.shape[1]):
+        for k in range(whole_free[i, m] + 1):
+            having[m, k] -= 1
         whole_free[i, m] = 0
         largest_share[i, m] = 0.0
     for d in range(device_free.shape[1]):
@@ -50,5 +53,8 @@ def move(
         if now >= WHOLE:
             whole_free[i, m] += 1
         largest_share[i, m] = max(largest_share[i, m], now)
+    for m in range(whole_free.shape[1]):
+        for k in range(whole_free[i, m] + 1):
+            having[m, k] += 1
     device_left[i] = left
     held[i, 0 if share < 1 else moved] -= int(sign)

@@ -50,9 +50,11 @@ class NodeTable:
 
     float[N, R] `capacity` and `free`; int[N, D] `device_model`, float[N, D] `device_free`; int[N, M] `devices` (all)
     and `whole_free`, float[N, M] `largest_share`; float[N] `device_left`, the sum of `device_free`; int[N, D+1] `held`,
-    how many placements have k whole devices, in column 0 a share of one. `touched` are nodes in the order in which
-    they changed, after all nodes once: who has read so far needs to look at no others again. `memo` is for what is
-    worked out about the table as it is; a copy starts without.
+    how many placements have k whole devices, in column 0 a share of one; int[M, D+1] `having`, how many nodes have at
+    least k of a model wholly free. `touched` are nodes in the order in which
+    they changed, after all nodes once: who has read so far needs to look at no others again. `largest` are the most
+    cores and devices of a node, 1 where there are none. `usable` is replaced, never written to. `memo` is for what is
+    worked out about the table as it is, a copy starts without; `lasting` about its nodes, whatever is free.
     """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
@@ -93,12 +95,14 @@ class NodeTable:
         self._class_devices = np.asfortranarray(self.devices[rows])
         self._class_largest = (self._class_devices > 0).astype(np.float64)
         self._labels: dict[str, tuple[dict[str | None, int], Indices]] = {}
+        self.largest = float(self.capacity[:, 0].max(initial=0.0)) or 1.0, float(widest) or 1.0
+        self.lasting: dict[Any, Any] = {}
 
     def copy(self) -> "NodeTable":
         """The same nodes with free quantities of its own."""
         twin = object.__new__(NodeTable)
         twin.__dict__.update(self.__dict__)
-        for name in ("free", "device_free", "device_left", "whole_free", "largest_share", "held", "usable"):
+        for name in ("free", "device_free", "device_left", "whole_free", "largest_share", "held", "having"):
             setattr(twin, name, getattr(self, name).copy(order="K"))
         twin._begin()
         return twin
@@ -122,6 +126,7 @@ class NodeTable:
             self.whole_free,
             self.largest_share,
             self.held,
+            self.having,
         )
         self._forget()
 
@@ -140,9 +145,12 @@ class NodeTable:
         shape = (len(self.nodes), len(self.models))
         self.whole_free = np.zeros(shape, dtype=np.int32, order="F")
         self.largest_share = np.zeros(shape, order="F")
+        self.having = np.zeros((len(self.models), device_free.shape[1] + 1), dtype=np.int32)
         for m in range(len(self.models)):
             mine = np.where(self.device_model == m, device_free, 0.0)
-            self.whole_free[:, m] = (mine >= 1.0 - TOLERANCE).sum(axis=1)
+            self.whole_free[:, m] = whole = (mine >= 1.0 - TOLERANCE).sum(axis=1)
+            numbers = np.bincount(whole, minlength=self.having.shape[1])
+            self.having[m] = numbers[::-1].cumsum()[::-1]
             self.largest_share[:, m] = mine.max(axis=1, initial=0.0)
         self._begin()
 
@@ -154,14 +162,19 @@ class NodeTable:
         model = self._model_index.get(accelerator.model, -2)
         return Ask(amounts, model, accelerator.count, accelerator.model, pairs)
 
+    def have_devices(self, ask: Ask, nodes: int) -> bool:
+        """False where fewer nodes than that have so many whole devices free. O(1)."""
+        if ask.model < 0:
+            return ask.model == -1
+        most = self.having.shape[1] - 1
+        return ask.count < 1 or (ask.count <= most and int(self.having[ask.model, int(ask.count)]) >= nodes)
+
     def may_fit(self, ask: Ask) -> bool:
         """False where no node can have room, by the largest free quantity of each kind that is asked for. O(N·R)."""
-        if ask.model == -2:
+        if not self.have_devices(ask, 1):
             return False
-        if ask.model >= 0:
-            free = self.largest_share if ask.count < 1 else self.whole_free
-            if float(free[:, ask.model].max(initial=0)) < ask.count - TOLERANCE:
-                return False
+        if 0 < ask.count < 1 and float(self.largest_share[:, ask.model].max()) < ask.count - TOLERANCE:
+            return False
         return all(
             asked <= 0 or float(self.free[:, r].max(initial=0.0)) >= asked - TOLERANCE
             for r, asked in enumerate(ask.amounts)
@@ -224,17 +237,17 @@ class NodeTable:
         """Devices of node `i` that have room for `ask`. O(D)."""
         if ask.model < 0:
             return ()
-        free = [
-            (left, d)
-            for d, (left, model) in enumerate(
-                zip(self.device_free[i].tolist(), self._models_on[i], strict=False)
-            )
-            if model == ask.model
-        ]
+        roomy = self.roomy(i, ask)
         if ask.count < 1:
             # rounded, so that what was added up in another order is still a tie
-            return (min((round(left, 9), d) for left, d in free if left >= ask.count - TOLERANCE)[1],)
-        return tuple([d for left, d in free if left >= 1.0 - TOLERANCE][: int(ask.count)])
+            return (min((round(left, 9), d) for d, left in roomy)[1],)
+        return tuple([d for d, _ in roomy][: int(ask.count)])
+
+    def roomy(self, i: int, ask: Ask) -> list[tuple[int, float]]:
+        """The devices of node `i` with room for one of what is asked, each with what is left of it. O(D)."""
+        needed = min(ask.count, 1.0) - TOLERANCE
+        devices = zip(self.device_free[i].tolist(), self._models_on[i], strict=False)
+        return [(d, left) for d, (left, m) in enumerate(devices) if m == ask.model and left >= needed]
 
     def can_take(self, placements: Iterable[Placement]) -> bool:
         """Whether exactly these placements, devices and all, are free now on usable nodes."""

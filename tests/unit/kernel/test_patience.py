@@ -110,6 +110,15 @@ def test_nodes_that_services_hold_for_good_are_not_waited_for() -> None:
     assert placed(decide(state_of(of, service, whole(gpus=3), held("r", 1), small()))[0]) == {}
 
 
+def test_nodes_are_not_waited_for_that_a_service_takes_in_this_very_step_but_those_that_a_job_takes_are() -> (
+    None
+):
+    for kind, others in ((Kind.SERVE, {"small"}), (Kind.TRAIN, set[str]())):
+        first = waiting(workload("first", gpus=1, cpus=0, kind=kind), seq=0, waited_s=2 * LONG_S)
+        decision, _ = decide(state_of(fleet(node(gpus=4)), first, whole(), small()))
+        assert set(placed(decision)) == {"first"} | others
+
+
 def test_nodes_that_cannot_be_used_are_not_set_aside() -> None:
     of = fleet(*nodes(2, gpus=4))
     state = state_of(of, held("b", 0, on="n1"), whole(), small(), unusable={"n0": "draining"})

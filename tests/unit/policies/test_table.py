@@ -145,6 +145,16 @@ def test_a_copy_is_changed_alone() -> None:
     assert not twin.may_fit(asked(twin, gpus=4))
 
 
+def test_how_many_nodes_have_so_many_devices_is_known_without_a_look_at_them() -> None:
+    table = NodeTable([node("a", gpus=4), node("b", gpus=2)])
+    two, four = asked(table, gpus=2), asked(table, gpus=4)
+    assert table.have_devices(two, 2)
+    assert not table.have_devices(two, 3)
+    table.take([table.placement(0, asked(table, gpus=1))])
+    assert (table.have_devices(two, 2), table.have_devices(four, 1)) == (True, False)
+    assert not table.have_devices(asked(table, gpus=8), 1)
+
+
 def test_a_fleet_without_nodes_has_room_for_nothing() -> None:
     table = NodeTable([])
     ask = asked(table)
@@ -176,6 +186,7 @@ def test_giving_back_undoes_taking_in_any_order_and_nothing_is_ever_taken_twice(
         ask = table.ask(demand, demand.accelerators[0] if demand.accelerators else None, {})
         fits = np.flatnonzero(table.fitting(ask))
         assert table.may_fit(ask) or not len(fits)
+        assert table.have_devices(ask, len(fits))
         if len(fits):
             placement = table.placement(int(fits[0]), ask)
             assert table.can_take([placement])
@@ -186,5 +197,5 @@ def test_giving_back_undoes_taking_in_any_order_and_nothing_is_ever_taken_twice(
         assert table.device_free.min() >= -1e-6
     for placement in data.draw(st.permutations(held)):
         table.give([placement])
-    for name in ("free", "device_free", "device_left", "whole_free", "largest_share"):
+    for name in ("free", "device_free", "device_left", "whole_free", "largest_share", "having"):
         np.testing.assert_allclose(getattr(table, name), getattr(fresh, name), atol=1e-5)

@@ -14,8 +14,8 @@ from suanli.policies.place import rating
 from suanli.policies.place.measures import EPSILON
 from suanli.policies.table import Ask, Floats, Indices, NodeTable, share_of
 
-_EXPECTED = "expected"
-"""Key of a table's memo."""
+_EXPECTED, _LOST, _WEIGHTS = "expected", "lost", "weights"
+"""Keys of what a table remembers."""
 
 
 class Kept:
@@ -69,9 +69,10 @@ class Ratings:
             asks[0].amounts,
             np.array([ask.model for ask in asks], dtype=np.int64),
             np.array([ask.count for ask in asks], dtype=np.float64),
-            largest_node(table),
-            np.array(place.weights or ((),), dtype=np.float64),
+            table.largest,
+            _weights(table, place),
             *_expected(table, mix),
+            *_lost(table, mix),
             kept.values,
             kept.choices,
             kept.seen,
@@ -110,16 +111,29 @@ class Ratings:
         return int(with_room[int(rng.integers(len(with_room)))])
 
 
-def _expected(table: NodeTable, mix: Mix | None) -> tuple[Floats, float, Floats, Floats, NDArray[np.int64]]:
-    """The mix as rows, the cores that go with a device, scarcity by model; then, to be kept up for all shapes together,
-    fragmentation by node and when it was found."""
-    known = table.memo.get(_EXPECTED)
+def _weights(table: NodeTable, place: Place) -> Floats:
+    known = table.lasting.get(_WEIGHTS)
+    if known is None or known[0] is not place:
+        known = table.lasting[_WEIGHTS] = place, np.array(place.weights or ((),), dtype=np.float64)
+    return known[1]
+
+
+def _expected(table: NodeTable, mix: Mix | None) -> tuple[Floats, float, Floats]:
+    """The mix as rows, the cores that go with a device, scarcity by model."""
+    known = table.lasting.get(_EXPECTED)
     if known is None or known[0] is not mix:
-        n = len(table.nodes)
         rows = mix.rows(table.models) if mix else np.zeros((0, 4 + len(table.models)))
-        asked = _cores_per_device(table, rows), _scarcity(table, rows)
-        at = rows, *asked, np.zeros(n), np.full(n, -1, dtype=np.int64)
-        known = table.memo[_EXPECTED] = mix, at
+        found = rows, _cores_per_device(table, rows), _scarcity(table, rows)
+        known = table.lasting[_EXPECTED] = mix, found
+    return known[1]
+
+
+def _lost(table: NodeTable, mix: Mix | None) -> tuple[Floats, NDArray[np.int64]]:
+    """Fragmentation by node and when it was found, to be kept up for all shapes together."""
+    known = table.memo.get(_LOST)
+    if known is None or known[0] is not mix:
+        nodes = len(table.nodes)
+        known = table.memo[_LOST] = mix, (np.zeros(nodes), np.full(nodes, -1, dtype=np.int64))
     return known[1]
 
 
@@ -147,10 +161,3 @@ def _scarcity(table: NodeTable, rows: Floats) -> Floats:
 def lowest(values: Floats, nodes: int) -> Indices:
     """The `nodes` with the lowest ratings, ties to the first in fleet order. O(N log N)."""
     return np.argsort(values, kind="stable")[:nodes]
-
-
-def largest_node(table: NodeTable) -> tuple[float, float]:
-    """The most cores and the most devices that a node has, 1 where there are none."""
-    return float(table.capacity[:, 0].max(initial=0.0)) or 1.0, float(
-        table.device_count.max(initial=0)
-    ) or 1.0
