@@ -4,25 +4,39 @@ Source: Weng et al., "Beware of fragmentation", USENIX ATC'23; hkust-adsl/kubern
 `pkg/simulator/simulator.go`.
 """
 
+from collections.abc import Iterable
+from typing import Any, Protocol, SupportsInt
+
 import msgspec
-import numpy as np
 
 from suanli.domain.fleet import Fleet
 from suanli.domain.workload import Workload
 from suanli.sim.trace import Arrival, Trace
 
+EPSILON = 1e-6
+"""What a sum of shares may be off by."""
 
-def arrivals(trace: Trace, fleet: Fleet, ratio: float, rng: np.random.Generator) -> Trace:
+
+class Draws(Protocol):
+    """The two draws that it takes. NumPy's `Generator` has them; other generators replay what others published."""
+
+    def permutation(self, x: int, /) -> Iterable[Any]: ...
+
+    def integers(self, low: int, /) -> SupportsInt: ...
+
+
+def arrivals(trace: Trace, fleet: Fleet, ratio: float, rng: Draws) -> Trace:
     """The trace's workloads, one a second, in an order drawn by `rng`, asking for `ratio` of all accelerators. O(n).
 
-    By name and shuffled; then copies of random ones are appended until the next would ask for more than that, or, where
-    all together already do, random ones are left out until they don't. A trace that asks for none is only shuffled.
+    By name and shuffled; then copies of random ones are appended until one device of the next would be more than that
+    (so that a last one with several may exceed it), or, where all together already ask for more, random ones are left
+    out until they don't. A trace that asks for none is only shuffled.
     """
     by_name = sorted(trace.arrivals, key=lambda arrival: arrival.workload.name)
     shuffled = [by_name[index] for index in rng.permutation(len(by_name))]
     target = ratio * sum(len(node.accelerators) for node in fleet.nodes)
     asked = sum(accelerators_of(arrival.workload) for arrival in shuffled)
-    if asked > target:
+    if asked > target + EPSILON:
         chosen = _fewer(shuffled, asked, target, rng)
     elif asked > 0:
         chosen = [*shuffled, *_copies(by_name, target - asked, rng)]
@@ -42,20 +56,21 @@ def accelerators_of(workload: Workload) -> float:
     return alternatives[0].count * workload.nodes if alternatives else 0.0
 
 
-def _fewer(chosen: list[Arrival], asked: float, target: float, rng: np.random.Generator) -> list[Arrival]:
+def _fewer(chosen: list[Arrival], asked: float, target: float, rng: Draws) -> list[Arrival]:
     kept = list(chosen)
-    while asked > target:
+    while asked > target + EPSILON:
         asked -= accelerators_of(kept.pop(int(rng.integers(len(kept)))).workload)
     return kept
 
 
-def _copies(originals: list[Arrival], room: float, rng: np.random.Generator) -> list[Arrival]:
+def _copies(originals: list[Arrival], room: float, rng: Draws) -> list[Arrival]:
     copies: list[Arrival] = []
     while True:
         drawn = originals[int(rng.integers(len(originals)))]
-        room -= accelerators_of(drawn.workload)
-        if room < 0:
+        asked = accelerators_of(drawn.workload)
+        if min(asked / drawn.workload.nodes, 1.0) > room + EPSILON:
             return copies
+        room -= asked
         name = f"{drawn.workload.name}-copy-{len(copies)}"
         workload = msgspec.structs.replace(drawn.workload, name=name)
         copies.append(msgspec.structs.replace(drawn, workload=workload))

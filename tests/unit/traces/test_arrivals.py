@@ -33,6 +33,12 @@ def test_copies_are_appended_until_the_next_would_ask_for_too_much() -> None:
     assert [arrival.at_s for arrival in trace.arrivals] == list(range(len(names)))
 
 
+def test_a_last_copy_of_a_pod_with_several_devices_may_exceed_what_was_to_be_asked_for() -> None:
+    """As in the authors' simulator, which holds one of its devices against the room that is left."""
+    exceeding = [asked(arrivals(pods(8), FLEET, 1.3, np.random.default_rng(seed))) for seed in range(3)]
+    assert exceeding == [32, 32, 32]
+
+
 def test_where_more_is_asked_for_some_are_left_out() -> None:
     trace = arrivals(pods(*[1] * 50), FLEET, 1.3, np.random.default_rng(1))
     assert asked(trace) == 26
