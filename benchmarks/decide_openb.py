@@ -232,7 +232,7 @@ def rows_of(runs: Sequence[Run], known: dict[tuple[str, str], tuple[float, ...]]
         for i, point in enumerate(POINTS):
             row[f"at_{point}_pct"] = round(float(mean[i]), 2)
             row[f"published_{point}_pct"] = round(float(expected[:, i].mean()), 2) if len(off) else ""
-            row[f"off_{point}"] = round(float(off[:, i].mean()), 2) if len(off) else ""
+            row[f"off_{point}"] = round(float(off[:, i].mean()), 2) + 0.0 if len(off) else ""  # no -0.0
             row[f"noise_{point}"] = _noise(off[:, i]) if len(off) > 1 else ""
         row["alike"] = int((np.abs(off) < ALIKE).all(axis=1).sum()) if len(off) else ""
         row["sd"] = round(float(np.std([run.allocation[-1] for run in mine])), 2)
