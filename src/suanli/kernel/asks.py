@@ -9,7 +9,6 @@ from suanli.domain.record import Placement, Record
 from suanli.domain.resources import AcceleratorDemand, Demand
 from suanli.domain.workload import Dataset
 from suanli.policies.parts import Ground, Policy
-from suanli.policies.place.measures import ROUNDING
 from suanli.policies.place.ratings import Ratings, lowest
 from suanli.policies.place.topology import RATINGS_MAX, seconds_to_bring
 from suanli.policies.table import Ask, Bools, Floats, NodeTable, amounts_of
@@ -109,11 +108,9 @@ def find_room(
     O(alternatives · N) for a shape that is new to the table, then O(N) and what the policy's rule costs on nodes that
     have changed since.
     """
-    if not any(table.have_devices(ask, wants.fewest) for ask, _ in wants.alternatives()):
-        return None
     candidates = table.memo.get(wants)
     if candidates is None or not candidates.are_for(table, policy, ground):
-        if not any(table.may_fit(ask) for ask, _ in wants.alternatives()):
+        if not any(table.may_fit(ask, wants.fewest) for ask, _ in wants.alternatives()):
             return None
         while len(table.memo) * len(table.nodes) >= MEMO_NODES_MAX:
             del table.memo[next(iter(table.memo))]
@@ -169,18 +166,15 @@ class Candidates:
         if not self._is_one:
             return self._find_gang()
         for g in range(len(self._groups)):
-            ratings = self._ratings(g)
+            ratings = self._rated[g] if g < len(self._rated) else self._ratings(g)
             i = ratings.best()
             if i >= 0:
-                return (self._drawn(ratings, i) if self._rng else ratings.placement(i),)
+                return (self._drawn(ratings, i, self._rng) if self._rng else ratings.placement(i),)
         return None
 
-    def _drawn(self, ratings: Ratings, best: int) -> Placement:
-        """Any of the best, or of all with room; and then any device that a share fits on."""
-        values = ratings.values()
-        alike = np.flatnonzero(values <= values[best] + ROUNDING)
-        i = int(alike[int(self._rng.integers(len(alike)))]) if self._rng else best
-        return ratings.placement(i, self._rng if self._place.at_random else None)
+    def _drawn(self, ratings: Ratings, best: int, rng: np.random.Generator) -> Placement:
+        """On any of the best, or of all with room; and then on any device that a share fits on."""
+        return ratings.placement(ratings.drawn(best, rng), rng if self._place.at_random else None)
 
     def _find_gang(self) -> tuple[Placement, ...] | None:
         """More nodes go before a more wanted alternative."""

@@ -41,6 +41,21 @@ class Mix(msgspec.Struct, frozen=True):
             row[4:] = [not shape.models or model in shape.models for model in models]
         return rows
 
+    def by_model(self, models: Sequence[str]) -> Floats:
+        """float[M, T+1, 5]: for each model the shapes that its devices will do for, by cores: weight, cores, number of
+        devices, share of each, and the weight of all that runs on none with fewer cores; the last row is endless.
+        """
+        rows = self.rows(models)
+        found = np.zeros((len(models), len(rows) + 1, 5))
+        for m in range(len(models)):
+            served = rows[(rows[:, 2] > 0) & (rows[:, 4 + m] > 0)]
+            served = served[np.argsort(served[:, 1], kind="stable")]
+            of_these = found[m, : len(served) + 1]
+            of_these[:-1, :4] = served[:, :4]
+            of_these[-1, :2] = 0.0, np.inf
+            of_these[:, 4] = rows[:, 0].sum() - np.concatenate([[0.0], np.cumsum(served[:, 0])])
+        return found
+
 
 def mix_of(seen: Iterable[tuple[Demand, float]], coverage: float = COVERAGE) -> Mix:
     """The most frequent shapes until they stand for `coverage` of what was seen, weights renormalised. O(shapes).

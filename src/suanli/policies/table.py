@@ -169,9 +169,12 @@ class NodeTable:
         most = self.having.shape[1] - 1
         return ask.count < 1 or (ask.count <= most and int(self.having[ask.model, int(ask.count)]) >= nodes)
 
-    def may_fit(self, ask: Ask) -> bool:
-        """False where no node can have room, by the largest free quantity of each kind that is asked for. O(N·R)."""
-        if not self.have_devices(ask, 1):
+    def may_fit(self, ask: Ask, nodes: int = 1) -> bool:
+        """False where no node can have room, by the largest free quantity of each kind that is asked for. O(N·R).
+
+        Or where fewer than `nodes` have the devices: of those it is known at once.
+        """
+        if not self.have_devices(ask, nodes):
             return False
         if 0 < ask.count < 1 and float(self.largest_share[:, ask.model].max()) < ask.count - TOLERANCE:
             return False

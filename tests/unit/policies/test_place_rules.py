@@ -3,6 +3,8 @@
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.building import GIB, decide, fleet, node, nodes, placed, running, state_of, waiting, workload
 
 from suanli.domain.fleet import Link
@@ -11,7 +13,7 @@ from suanli.domain.workload import Dataset, Workload
 from suanli.kernel.asks import Shapes, find_room
 from suanli.policies.mix import Mix, Typical, mix_of
 from suanli.policies.parts import Ground
-from suanli.policies.place.measures import fragmentation
+from suanli.policies.place.measures import Expected, fragmentation, lost_on_several
 from suanli.policies.registry import parse
 from suanli.policies.table import NodeTable
 
@@ -38,6 +40,10 @@ def holding(table: NodeTable, *held: tuple[str, float, tuple[int, ...]]) -> Node
     return table
 
 
+def expected(mix: Mix, *models: str) -> Expected:
+    return mix.rows(models), mix.by_model(models)
+
+
 @pytest.mark.parametrize(
     ("left", "cpus", "mix", "lost"),
     [
@@ -56,15 +62,47 @@ def test_fragmentation_is_what_is_idle_and_of_no_use_to_what_is_expected(
     left: list[float], cpus: float, mix: Mix, lost: float
 ) -> None:
     models = np.zeros(len(left), dtype=np.int16)
-    found = fragmentation(cpus, np.array(left), models, mix.rows(("one",)), np.zeros(len(left)))
+    found = fragmentation(cpus, np.array(left), models, expected(mix, "one"), np.zeros(len(left)))
     assert found == pytest.approx(lost)
 
 
 def test_on_a_node_of_two_models_only_devices_of_the_model_wanted_are_of_use() -> None:
     mix = Mix((Typical(1.0, 1.0, 1, 1.0, ("one",)),))
     models = np.array([0, 1], dtype=np.int16)
-    rows = mix.rows(("one", "two"))
+    rows = expected(mix, "one", "two")
     assert fragmentation(8.0, np.ones(2), models, rows, np.zeros(2)) == pytest.approx(1.0)
+
+
+@given(
+    left=st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]), min_size=1, max_size=5),
+    cpus=st.integers(0, 9),
+    shapes=st.lists(
+        st.builds(
+            Typical,
+            weight=st.floats(0.1, 1.0),
+            cpus=st.integers(0, 9),
+            count=st.integers(0, 3),
+            share=st.just(1.0),
+            models=st.sampled_from([(), ("one",), ("other",)]),
+        )
+        | st.builds(
+            Typical,
+            weight=st.floats(0.1, 1.0),
+            cpus=st.integers(0, 9),
+            count=st.just(1),
+            share=st.sampled_from([0.2, 0.5, 0.6]),
+            models=st.sampled_from([(), ("one",), ("other",)]),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_a_node_of_one_model_is_measured_as_one_of_several_would_be(
+    left: list[float], cpus: int, shapes: list[Typical]
+) -> None:
+    models, rows = np.zeros(len(left), dtype=np.int16), expected(Mix(tuple(shapes)), "one", "other")
+    found = fragmentation(cpus, np.array(left), models, rows, np.zeros(len(left)))
+    assert found == pytest.approx(lost_on_several(cpus, np.array(left), models, rows[0]), abs=1e-9)
 
 
 def test_fgd_leaves_whole_devices_to_those_who_want_whole_ones() -> None:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Expected = tuple[Floats, Floats]
+"""What is expected to come, as `Mix.rows` and `Mix.by_model`."""
 
 EPSILON = 1e-6
 ROUNDING = 1e-9
@@ -96,7 +98,7 @@ def fragmentation_descent(
     device_model: NDArray[np.int16],
     model: int,
     count: float,
-    mix: Floats,
+    mix: Expected,
     lost: float,
     left: Floats,
     parts: Floats,
@@ -147,39 +149,47 @@ def occupy(left: Floats, device_model: NDArray[np.int16], model: int, count: flo
 
 
 def fragmentation(
-    cpus: float, left: Floats, device_model: NDArray[np.int16], mix: Floats, parts: Floats
+    cpus: float, left: Floats, device_model: NDArray[np.int16], mix: Expected, parts: Floats
 ) -> float:
     """Devices idle on a node that a workload drawn from the mix cannot use. O(T·P) for P partly used devices.
 
     All that is idle where it cannot run here at all (or uses no device), else what is idle on devices with too little.
     Weng et al. 2023, section 3.2. `parts` is room for D numbers.
     """
-    idle, whole, partly = 0.0, 0, 0
+    if not is_uniform(device_model):
+        return lost_on_several(cpus, left, device_model, mix[0])
+    idle, slivers, whole, partly = 0.0, 0.0, 0, 0
     for d in range(len(left)):
         idle += left[d]
         if left[d] >= 1.0 - EPSILON:
             whole += 1
         elif left[d] > EPSILON:
+            slivers += left[d]
             parts[partly] = left[d]
             partly += 1
     if idle <= EPSILON:
         return 0.0
-    lost, alike = 0.0, is_uniform(device_model)
-    for t in range(len(mix)):
-        if mix[t, 2] <= 0 or cpus < mix[t, 1] - EPSILON:
-            lost += mix[t, 0] * idle
-        elif not alike:
-            lost += mix[t, 0] * lost_to_one(mix[t], left, device_model, idle)
-        elif mix[t, 4 + device_model[0]] <= 0:
-            lost += mix[t, 0] * idle
-        else:
-            enough, small, share = whole, 0.0, mix[t, 3] - EPSILON
+    lost, t, m, shapes = 0.0, 0, device_model[0], mix[1]
+    while cpus >= shapes[m, t, 1] - EPSILON:
+        enough, small, share = whole, slivers, shapes[m, t, 3] - EPSILON
+        if share < 1.0 - 2.0 * EPSILON:
             for p in range(partly):
                 if parts[p] >= share:
                     enough += 1
-                else:
-                    small += parts[p]
-            lost += mix[t, 0] * (small if enough >= mix[t, 2] else idle)
+                    small -= parts[p]
+        lost += shapes[m, t, 0] * (small if enough >= shapes[m, t, 2] else idle)
+        t += 1
+    return lost + shapes[m, t, 4] * idle
+
+
+def lost_on_several(cpus: float, left: Floats, device_model: NDArray[np.int16], rows: Floats) -> float:
+    """The same where not all devices are of one model. O(T·D)."""
+    lost, idle = 0.0, total(left)
+    for t in range(len(rows)):
+        if rows[t, 2] <= 0 or cpus < rows[t, 1] - EPSILON:
+            lost += rows[t, 0] * idle
+        else:
+            lost += rows[t, 0] * lost_to_one(rows[t], left, device_model, idle)
     return lost
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from suanli.policies.place.measures import (
     EPSILON,
+    ROUNDING,
+    Expected,
     Floats,
     alignment,
     clustered,
@@ -49,14 +51,14 @@ def choose(
     counts: Floats,
     largest: tuple[float, float],
     weights: Floats,
-    mix: Floats,
+    mix: Expected,
     cores_per_device: float,
     scarcity: Floats,
     lost: Floats,
     lost_at: Ints,
+    seen: NDArray[np.bool_],
     ratings: Floats,
-    choices: Ints,
-    seen: Ints,
+    choices: NDArray[np.int32],
 ) -> int:
     """Rate again the nodes `touched[since:]` and return the best of all, the first of equals; -1 where none has room.
 
@@ -65,19 +67,19 @@ def choose(
     float[N, 4] `capacity` and `free`, float[N, D] `device_free`, int[N, D] `device_model`, int[N, D+1] `held`, int[N]
     `classes` (of `kinds`) of nodes with equal capacity, float[N] `handicap` (added to the rating, inf for nodes that
     are out of the question), int[A] `models` and float[A] `counts` of the alternatives, `largest` cores and devices of
-    any node, `weights` of the rule, float[T, 4+M] `mix` (see `Mix.rows`), float[M] `scarcity` of models. Written:
-    float[N] `ratings`, int[N] `choices` (alternative · DEVICES + device + 1, 0 for no one device), int[N] `seen` (where
-    in `touched` a node was last found, so that it is rated once); and for all shapes together float[N] `lost`, the
-    fragmentation of each node, and int[N] `lost_at`, when that was found. O(N), and for each node touched O(A·D), with
-    a mix O(A·T·D); nodes that are alike are rated once.
+    any node, `weights` of the rule, the `mix` that is expected, float[M] `scarcity` of models. Written: float[N]
+    `ratings` and int[N] `choices` (alternative · DEVICES + device + 1, 0 for no one device); and for all shapes
+    together float[N] `lost`, the fragmentation of each node, and int[N] `lost_at`, when that was found. bool[N] `seen`
+    is all false before and after: a node is rated once. O(N), and for each node touched O(A·D), with a mix O(A·T·D);
+    nodes that are alike are rated once.
     """
     like = np.full(kinds, -1)
     left, parts = np.empty(device_free.shape[1]), np.empty(device_free.shape[1])
     for at in range(len(touched) - 1, since - 1, -1):
         i = touched[at]
-        if seen[i] >= since:
+        if seen[i]:
             continue
-        seen[i] = at
+        seen[i] = True
         ratings[i] = inf
         if handicap[i] == inf or (amounts[0] > 0 and free[i, 0] < amounts[0] - EPSILON):
             continue
@@ -88,7 +90,7 @@ def choose(
         like[classes[i]] = i
         number = number_of(device_model[i])
         devices, model = device_free[i, :number], device_model[i, :number]
-        if len(mix) > 0 and lost_at[i] < at:
+        if len(mix[0]) > 0 and lost_at[i] < at:
             lost_at[i] = at
             lost[i] = fragmentation(free[i, 0], devices, model, mix, parts)
         for a in range(len(models)):
@@ -116,6 +118,8 @@ def choose(
             if rating + handicap[i] < ratings[i]:
                 ratings[i] = rating + handicap[i]
                 choices[i] = a * DEVICES + device + 1
+    for at in range(since, len(touched)):
+        seen[touched[at]] = False
     return first_lowest(ratings, free, amounts)
 
 
@@ -154,6 +158,18 @@ def first_lowest(ratings: Floats, free: Floats, amounts: tuple[float, float, flo
     return where
 
 
+def equals(
+    best: float, ratings: Floats, free: Floats, amounts: tuple[float, float, float, float], found: Ints
+) -> int:
+    """How many nodes are rated as the best, with room for all that is asked; int[N] `found` are the first so many."""
+    number = 0
+    for i in range(len(ratings)):
+        if ratings[i] <= best + ROUNDING and has_plain(free[i], amounts):
+            found[number] = i
+            number += 1
+    return number
+
+
 def has_plain(free: Floats, amounts: tuple[float, float, float, float]) -> bool:
     """Room for what is asked beside devices; what is not asked for fits on an overfull node too."""
     for r in range(4):  # noqa: SIM110 - a generator cannot be compiled
@@ -174,7 +190,7 @@ def rate(
     count: float,
     largest: tuple[float, float],
     weights: Floats,
-    mix: Floats,
+    mix: Expected,
     cores_per_device: float,
     scarcity: Floats,
     lost: float,

@@ -1,6 +1,6 @@
 """`Ratings`: how good every node is for one shape, kept up with what was taken and given since."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,8 @@ from suanli.policies.compiled import loop
 from suanli.policies.mix import Mix
 from suanli.policies.parts import Place
 from suanli.policies.place import rating
-from suanli.policies.place.measures import EPSILON
-from suanli.policies.table import Ask, Floats, Indices, NodeTable, share_of
+from suanli.policies.place.measures import EPSILON, Expected
+from suanli.policies.table import Ask, Bools, Floats, Indices, NodeTable, share_of
 
 _EXPECTED, _LOST, _WEIGHTS = "expected", "lost", "weights"
 """Keys of what a table remembers."""
@@ -24,8 +24,7 @@ class Kept:
     def __init__(self, nodes: int) -> None:
         self.since = 0
         self.values: Floats = np.full(nodes, np.inf)
-        self.choices = np.zeros(nodes, dtype=np.int64)
-        self.seen = np.full(nodes, -1, dtype=np.int64)
+        self.choices = np.zeros(nodes, dtype=np.int32)
 
 
 def _kept(table: NodeTable, alike: tuple[object, ...]) -> Kept:
@@ -56,6 +55,7 @@ class Ratings:
         kept = _kept(table, (place, mix, cores, handicap.tobytes(), *((a.model, a.count) for a in asks)))
         self._kept = kept
         self._choose = loop(rating, "choose", n)
+        self._equals: tuple[Callable[..., int], NDArray[np.int64]] | None = None
         self._rule = place.rule
         self._rest = (
             table.capacity,
@@ -75,7 +75,6 @@ class Ratings:
             *_lost(table, mix),
             kept.values,
             kept.choices,
-            kept.seen,
         )
 
     def best(self) -> int:
@@ -89,6 +88,14 @@ class Ratings:
         """The ratings now, float[N]; inf where there is no room."""
         self.best()
         return np.where(self._table.has_plain(self._amounts), self._kept.values, np.inf)
+
+    def drawn(self, best: int, rng: np.random.Generator) -> int:
+        """Any node that is rated as the one that was found best. O(N)."""
+        table, values = self._table, self._kept.values
+        if self._equals is None:
+            self._equals = loop(rating, "equals", len(values)), np.empty(len(values), dtype=np.int64)
+        equals, found = self._equals
+        return int(found[drawn(equals(values[best], values, table.free, self._amounts, found), rng)])
 
     def placement(self, i: int, rng: np.random.Generator | None = None) -> Placement:
         """The place that was rated on node `i`; with `rng` a share is put on any device that has room. O(D)."""
@@ -106,9 +113,13 @@ class Ratings:
         return Placement(self._table.names[i], share)
 
     def _drawn(self, i: int, ask: Ask, rng: np.random.Generator) -> int:
-        free, model = self._table.device_free[i], self._table.device_model[i]
-        with_room = np.flatnonzero((model == ask.model) & (free >= ask.count - EPSILON))
-        return int(with_room[int(rng.integers(len(with_room)))])
+        roomy = self._table.roomy(i, ask)
+        return roomy[drawn(len(roomy), rng)][0]
+
+
+def drawn(number: int, rng: np.random.Generator) -> int:
+    """Any of 0 to number - 1. Ten times as fast as drawing from an array."""
+    return int(rng.random() * number)
 
 
 def _weights(table: NodeTable, place: Place) -> Floats:
@@ -118,22 +129,28 @@ def _weights(table: NodeTable, place: Place) -> Floats:
     return known[1]
 
 
-def _expected(table: NodeTable, mix: Mix | None) -> tuple[Floats, float, Floats]:
-    """The mix as rows, the cores that go with a device, scarcity by model."""
+def _expected(table: NodeTable, mix: Mix | None) -> tuple[Expected, float, Floats]:
+    """The mix, the cores that go with a device, scarcity by model."""
     known = table.lasting.get(_EXPECTED)
     if known is None or known[0] is not mix:
-        rows = mix.rows(table.models) if mix else np.zeros((0, 4 + len(table.models)))
-        found = rows, _cores_per_device(table, rows), _scarcity(table, rows)
+        expected = mix or Mix(())
+        rows = expected.rows(table.models)
+        found = (
+            (rows, expected.by_model(table.models)),
+            _cores_per_device(table, rows),
+            _scarcity(table, rows),
+        )
         known = table.lasting[_EXPECTED] = mix, found
     return known[1]
 
 
-def _lost(table: NodeTable, mix: Mix | None) -> tuple[Floats, NDArray[np.int64]]:
-    """Fragmentation by node and when it was found, to be kept up for all shapes together."""
+def _lost(table: NodeTable, mix: Mix | None) -> tuple[Floats, NDArray[np.int64], Bools]:
+    """Fragmentation by node and when it was found, kept up for all shapes together; and room for a mark by node."""
     known = table.memo.get(_LOST)
     if known is None or known[0] is not mix:
-        nodes = len(table.nodes)
-        known = table.memo[_LOST] = mix, (np.zeros(nodes), np.full(nodes, -1, dtype=np.int64))
+        n = len(table.nodes)
+        at = np.zeros(n), np.full(n, -1, dtype=np.int64), np.zeros(n, dtype=np.bool_)
+        known = table.memo[_LOST] = mix, at
     return known[1]
 
 

@@ -5,7 +5,15 @@ from math import floor, inf
 import numpy as np
 from numpy.typing import NDArray
 
-from suanli.policies.place.measures import EPSILON, Floats, equals_earlier, fragmentation, occupy, total
+from suanli.policies.place.measures import (
+    EPSILON,
+    Expected,
+    Floats,
+    equals_earlier,
+    fragmentation,
+    occupy,
+    total,
+)
 
 
 def leftovers(
@@ -18,7 +26,7 @@ def leftovers(
     count: float,
     largest: tuple[float, float],
     weights: Floats,
-    mix: Floats,
+    mix: Expected,
     cores_per_device: float,
     scarcity: Floats,
     lost: float,
