@@ -71,7 +71,7 @@ class Ratings:
             np.array([ask.count for ask in asks], dtype=np.float64),
             table.largest,
             _weights(table, place),
-            *_expected(table, mix),
+            *expected(table, mix),
             *_lost(table, mix),
             kept.values,
             kept.choices,
@@ -129,14 +129,14 @@ def _weights(table: NodeTable, place: Place) -> Floats:
     return known[1]
 
 
-def _expected(table: NodeTable, mix: Mix | None) -> tuple[Expected, float, Floats]:
+def expected(table: NodeTable, mix: Mix | None) -> tuple[Expected, float, Floats]:
     """The mix, the cores that go with a device, scarcity by model."""
     known = table.lasting.get(_EXPECTED)
     if known is None or known[0] is not mix:
-        expected = mix or Mix(())
-        rows = expected.rows(table.models)
+        coming = mix or Mix(())
+        rows = coming.rows(table.models)
         found = (
-            (rows, expected.by_model(table.models)),
+            (rows, coming.by_model(table.models)),
             _cores_per_device(table, rows),
             _scarcity(table, rows),
         )
