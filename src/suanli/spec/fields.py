@@ -146,6 +146,18 @@ Cores = Annotated[float, _or_more(_cores), _schema("cores", "number", "string")]
 Size = Annotated[int, _or_more(quantities.memory), _schema("size", "string")]
 Bandwidth = Annotated[float, _or_more(quantities.bandwidth), _schema("bandwidth", "string")]
 TimeSpan = Annotated[float, PlainValidator(quantities.duration), _schema("time span", "string", "number")]
+
+
+def for_all(value: object) -> object:
+    """What is said without a name holds for all of them: `*`."""
+    return cast("object", value) if isinstance(value, dict) else {"*": value}
+
+
+Durations = Annotated[
+    dict[Nonempty, TimeSpan],
+    BeforeValidator(for_all, json_schema_input_type=TimeSpan | dict[Nonempty, TimeSpan]),
+    Field(min_length=1, max_length=1000),
+]
 Share = Annotated[float, PlainValidator(quantities.percent), _schema("share", "string", "number")]
 Range = Annotated[
     tuple[int, int | None], PlainValidator(quantities.count_range), _schema("range", "integer", "string")

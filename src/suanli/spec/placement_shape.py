@@ -1,6 +1,6 @@
 """Documents of `kind: problem`: their fields."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -40,19 +40,10 @@ class ProblemNodeShape(f.Shape):
     )
 
 
-def _for_all(value: object) -> object:
-    return cast("object", value) if isinstance(value, dict) else {"*": value}
-
-
-Durations = Annotated[
-    dict[f.Nonempty, f.TimeSpan],
-    BeforeValidator(_for_all, json_schema_input_type=f.TimeSpan | dict[f.Nonempty, f.TimeSpan]),
-    Field(min_length=1, max_length=1000),
-]
 Dollars = Annotated[float, Field(ge=0, lt=USD_MAX, allow_inf_nan=False)]
 Costs = Annotated[
     dict[f.Nonempty, Dollars],
-    BeforeValidator(_for_all, json_schema_input_type=Dollars | dict[f.Nonempty, Dollars]),
+    BeforeValidator(f.for_all, json_schema_input_type=Dollars | dict[f.Nonempty, Dollars]),
     Field(max_length=1000),
 ]
 
@@ -65,7 +56,7 @@ class ProblemWorkloadShape(f.Shape):
         default=1, ge=1, le=NODES_MAX, description="Nodes of the gang, alike and distinct.", examples=["4"]
     )
     resources: Resources = Field(default_factory=Resources, description="What it holds on each of its nodes.")
-    duration: Durations = Field(
+    duration: f.Durations = Field(
         default_factory=lambda: {"*": DURATION_S},
         description="How long it runs, the same everywhere or by name of the nodes or of their accelerator; on nodes "
         "that are not named it cannot run. Default: 1h.",

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from suanli.domain.resources import AcceleratorDemand, Demand
 from suanli.domain.workload import Dataset, EndCause, IdleRule, Kind, Retry, Service, Slo, Update, Workload
 from suanli.spec.fields import instant_s
+from suanli.spec.pace import Pace, pace_of
 from suanli.spec.scope import Path, Scope
 from suanli.spec.workload_shape import NODES_MAX, Batch, Resources, Serve
 
@@ -19,6 +20,7 @@ def workload_of(shape: Batch | Serve, scope: Scope) -> Workload:
     batch = shape if isinstance(shape, Batch) else None
     elastic = _elastic(batch.elastic, nodes, scope) if batch and batch.elastic else None
     workers = _workers_per_node(shape, scope)
+    pace = pace_of(batch, scope) if batch else Pace()
     return Workload(
         name=shape.name,
         kind=Kind(shape.kind),
@@ -36,7 +38,9 @@ def workload_of(shape: Batch | Serve, scope: Scope) -> Workload:
         after=shape.after,
         model_from=shape.model.from_ if shape.model else "",
         not_before_s=_instant_s(shape.not_before, ("not_before",), scope),
-        duration_s=batch.duration if batch else None,
+        duration_s=pace.duration_s,
+        speeds=pace.speeds,
+        work=pace.work,
         deadline_s=_instant_s(batch.deadline, ("deadline",), scope) if batch else None,
         checkpoint_every_s=batch.checkpoint.every if batch and batch.checkpoint else None,
         grace_s=shape.grace,

@@ -1,6 +1,6 @@
 """Documents of `kind: train`, `job` and `serve`: their fields."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -176,6 +176,9 @@ class _Common(f.Shape):
     )
 
 
+Speed = Annotated[float, Field(gt=0, lt=1e12, allow_inf_nan=False)]
+
+
 class Batch(_Common):
     """`train` is checkpointed training, `job` any program that ends."""
 
@@ -183,8 +186,17 @@ class Batch(_Common):
     elastic: f.Range | None = Field(
         default=None, description="Numbers of nodes it can run on; `nodes` lies within.", examples=["1..4"]
     )
-    duration: f.TimeSpan | None = Field(
-        default=None, description="How long it will run, as far as known.", examples=["2h"]
+    duration: f.Durations = Field(
+        default={},
+        description="How long it will run, as far as known; by accelerator, where that makes a difference.",
+        examples=["2h", "{H100: 6h, A100-80GB: 11h}"],
+    )
+    speeds: dict[f.Nonempty, Speed] = Field(
+        default={},
+        max_length=1000,
+        description="What it gets done in a second on each of its accelerators, where nobody knows how long it runs. "
+        "Policies that share accelerators over time go by it.",
+        examples=["{H100: 2.3, A100-80GB: 1}"],
     )
     deadline: f.Instant | None = Field(
         default=None,

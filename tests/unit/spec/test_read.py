@@ -249,6 +249,21 @@ def test_workers_are_one_per_accelerator_else_one_and_have_a_cpu_each(declare):
     assert shape("{memory: 1GiB}") == (1, 1)
 
 
+def test_how_long_it_runs_may_be_said_by_accelerator_and_is_work_for_the_slowest(declare):
+    text = "kind: train\nname: a\nrun: x\nresources: {accelerators: [H100:8, A100-80GB:8]}\n"
+    job = workload(declare(text + "duration: {a100-80gb: 12h, H100: 6h}"))
+    assert (job.duration_s, job.work, job.speeds) == (None, 43_200.0, {"A100-80GB": 1.0, "H100": 2.0})
+    assert workload(declare(text + "duration: 6h")).duration_s == 21_600.0
+
+
+def test_where_nobody_knows_how_long_it_runs_speeds_say_where_it_runs_faster(declare):
+    text = "kind: train\nname: a\nrun: x\nresources: {accelerators: [H100:8, A100-80GB:8]}\n"
+    job = workload(declare(text + "speeds: {H100: 2.3, A100-80GB: 1}"))
+    assert (job.duration_s, job.work, job.speeds) == (None, None, {"H100": 2.3, "A100-80GB": 1.0})
+    job = workload(declare(text + "speeds: {H100: 2.3, A100-80GB: 1}\nduration: 1h"))
+    assert (job.duration_s, job.work) == (3600.0, None)
+
+
 def test_nodes_may_stand_beside_or_under_resources(declare):
     assert workload(declare("kind: job\nname: a\nrun: x\nnodes: 3")).nodes == 3
     assert workload(declare("kind: job\nname: a\nrun: x\nresources: {nodes: 3}")).nodes == 3
