@@ -11,7 +11,7 @@ from suanli.domain.workload import Dataset
 from suanli.policies.parts import Ground, Policy
 from suanli.policies.place.ratings import Ratings, lowest
 from suanli.policies.place.topology import RATINGS_MAX, seconds_to_bring
-from suanli.policies.table import Ask, Bools, Floats, NodeTable, amounts_of
+from suanli.policies.table import Ask, Bools, NodeTable, amounts_of
 
 Shape = tuple[Demand, int, tuple[int, int] | None, tuple[tuple[str, str], ...], tuple[Dataset, ...]]
 
@@ -152,11 +152,10 @@ class Candidates:
             [([ask for ask, _ in allowed], 1)] if together else [([ask], cap) for ask, cap in allowed]
         )
         self._rated: list[Ratings] = []
-        labels = wants.asks[0].labels
-        open_to_it = table.usable & table.labelled(labels) if labels else table.usable
-        self._handicap: Floats = np.where(open_to_it, 0.0, np.inf)
+        self._handicap = table.handicap(wants.asks[0].labels)
         if wants.data:
-            self._handicap += RATINGS_MAX * seconds_to_bring(table, wants.data, ground.links)
+            brings_s = seconds_to_bring(table, wants.data, ground.links)
+            self._handicap = self._handicap + RATINGS_MAX * brings_s
 
     def are_for(self, table: NodeTable, policy: Policy, ground: Ground) -> bool:
         return self._usable is table.usable and self._policy is policy and self._ground is ground

@@ -89,8 +89,9 @@ class NodeTable:
         self.kind_count = (self.capacity > 0).sum(axis=1)
         like = np.concatenate([self.capacity, self.devices, self.device_model], axis=1)
         _, rows, inverse = np.unique(like, axis=0, return_index=True, return_inverse=True)
-        self.classes: NDArray[np.int64] = inverse.reshape(-1).astype(np.int64)
-        self.class_count = len(rows)
+        self.classes: NDArray[np.int32] = inverse.reshape(-1).astype(np.int32)
+        self.class_cores: Floats = np.ascontiguousarray(self.capacity[rows, 0])
+        self.class_models = self.device_model[rows]
         self._class_capacity = np.asfortranarray(self.capacity[rows])
         self._class_devices = np.asfortranarray(self.devices[rows])
         self._class_largest = (self._class_devices > 0).astype(np.float64)
@@ -206,6 +207,12 @@ class NodeTable:
         """The same by class of node, bool[C], labels aside."""
         return self._has_room(ask, self._class_capacity, self._class_devices, self._class_largest)
 
+    def class_has(self, model: int) -> Bools:
+        """Classes of nodes, bool[C], with a device of that model; all where it is -1, none where nobody has it."""
+        if model < 0:
+            return np.full(len(self.class_cores), model == -1)
+        return self._class_devices[:, model] > 0
+
     def _has_room(self, ask: Ask, free: Floats, whole: NDArray[np.int32], largest: Floats) -> Bools:
         if ask.model == -2:
             return np.zeros(len(free), dtype=np.bool_)
@@ -219,6 +226,14 @@ class NodeTable:
             if asked > 0:
                 room &= free[:, r] >= asked - TOLERANCE
         return room
+
+    def handicap(self, labels: tuple[tuple[str, str], ...]) -> Floats:
+        """float[N], 0 for nodes that are usable and carry all of these labels, else inf. Nobody may write to it."""
+        known = self.lasting.get(labels)
+        if known is None or known[0] is not self.usable:
+            open_to_it = self.usable & self.labelled(labels)
+            known = self.lasting[labels] = self.usable, np.where(open_to_it, 0.0, np.inf)
+        return known[1]
 
     def labelled(self, labels: tuple[tuple[str, str], ...]) -> Bools:
         """Nodes, bool[N], that carry all of these labels (`zone`, `rack`, `site` and `name` count as labels)."""

@@ -38,24 +38,23 @@ def choose(
     rule: int,
     touched: Ints,
     since: int,
-    capacity: Floats,
     free: Floats,
     device_free: Floats,
-    device_model: NDArray[np.int16],
     held: NDArray[np.int32],
-    classes: Ints,
-    kinds: int,
+    classes: NDArray[np.int32],
+    class_cores: Floats,
+    class_models: NDArray[np.int16],
     handicap: Floats,
     amounts: tuple[float, float, float, float],
     models: Ints,
     counts: Floats,
+    able: Ints,
     largest: tuple[float, float],
     weights: Floats,
     mix: Expected,
     cores_per_device: float,
     scarcity: Floats,
     lost: Floats,
-    lost_at: Ints,
     seen: NDArray[np.bool_],
     ratings: Floats,
     choices: NDArray[np.int32],
@@ -64,16 +63,20 @@ def choose(
 
     Ratings are for whatever memory, disk and network is asked for: who has room for that is seen when one is chosen.
 
-    float[N, 4] `capacity` and `free`, float[N, D] `device_free`, int[N, D] `device_model`, int[N, D+1] `held`, int[N]
-    `classes` (of `kinds`) of nodes with equal capacity, float[N] `handicap` (added to the rating, inf for nodes that
-    are out of the question), int[A] `models` and float[A] `counts` of the alternatives, `largest` cores and devices of
-    any node, `weights` of the rule, the `mix` that is expected, float[M] `scarcity` of models. Written: float[N]
-    `ratings` and int[N] `choices` (alternative · DEVICES + device + 1, 0 for no one device); and for all shapes
-    together float[N] `lost`, the fragmentation of each node, and int[N] `lost_at`, when that was found. bool[N] `seen`
-    is all false before and after: a node is rated once. O(N), and for each node touched O(A·D), with a mix O(A·T·D);
-    nodes that are alike are rated once.
+    float[N, 4] `free`, float[N, D] `device_free`, int[N, D+1] `held`; int[N] `classes` of nodes that are alike when
+    empty, float[C] `class_cores` and int[C, D] `class_models`; float[N] `handicap` (added to the rating, inf for nodes
+    that are out of the question); int[A] `models` and float[A] `counts` of the alternatives, int[C, A] `able`, those
+    whose model nodes of a class have, ended by -1; `largest` cores and devices of any node, `weights` of the rule, the
+    `mix` that is expected, float[M] `scarcity` of models.
+
+    Written: float[N] `ratings` and int[N] `choices` (alternative · DEVICES + device + 1, 0 for no one device), and for
+    all shapes together float[N, 2] `lost`, the fragmentation of each node and where in `touched` it was when that was
+    found. bool[N] `seen` is all false before and after: a node is rated once. O(N), and for each node touched O(A·D),
+    with a mix O(A·T·D); nodes that are alike are rated once.
+
+    What belongs to a node is read from as few places as can be, since most of the time goes by waiting for memory.
     """
-    like = np.full(kinds, -1)
+    like = np.full(len(class_cores), -1)
     left, parts = np.empty(device_free.shape[1]), np.empty(device_free.shape[1])
     for at in range(len(touched) - 1, since - 1, -1):
         i = touched[at]
@@ -83,35 +86,36 @@ def choose(
         ratings[i] = inf
         if handicap[i] == inf or (amounts[0] > 0 and free[i, 0] < amounts[0] - EPSILON):
             continue
-        twin = int(like[classes[i]])
+        c = classes[i]
+        twin = int(like[c])
         if twin >= 0 and handicap[i] == handicap[twin] and are_alike(i, twin, free, device_free, held):
             ratings[i], choices[i] = ratings[twin], choices[twin]
             continue
-        like[classes[i]] = i
-        number = number_of(device_model[i])
-        devices, model = device_free[i, :number], device_model[i, :number]
-        if len(mix[0]) > 0 and lost_at[i] < at:
-            lost_at[i] = at
-            lost[i] = fragmentation(free[i, 0], devices, model, mix, parts)
-        for a in range(len(models)):
-            if models[a] >= 0 and not has_model(model, models[a]):
-                continue
+        like[c] = i
+        number = number_of(class_models[c])
+        devices, model = device_free[i, :number], class_models[c, :number]
+        if len(mix[0]) > 0 and lost[i, 1] < at:
+            lost[i, 1] = at
+            lost[i, 0] = fragmentation(free[i, 0], devices, model, mix, parts)
+        for a in able[c]:
+            if a < 0:
+                break
             rating, device = rate(
                 rule,
-                capacity[i, 0],
+                float(class_cores[c]),
                 free[i],
                 devices,
                 model,
                 held[i],
                 amounts[0],
-                models[a],
-                counts[a],
+                int(models[a]),
+                float(counts[a]),
                 largest,
                 weights,
                 mix,
                 cores_per_device,
                 scarcity,
-                float(lost[i]),
+                float(lost[i, 0]),
                 left[:number],
                 parts,
             )
@@ -129,13 +133,6 @@ def number_of(device_model: NDArray[np.int16]) -> int:
     while number < len(device_model) and device_model[number] >= 0:
         number += 1
     return number
-
-
-def has_model(device_model: NDArray[np.int16], model: int) -> bool:
-    for d in range(len(device_model)):  # noqa: SIM110 - a generator cannot be compiled
-        if device_model[d] == model:
-            return True
-    return False
 
 
 def are_alike(i: int, j: int, free: Floats, device_free: Floats, held: NDArray[np.int32]) -> bool:

@@ -58,17 +58,17 @@ class Ratings:
         self._equals: tuple[Callable[..., int], NDArray[np.int64]] | None = None
         self._rule = place.rule
         self._rest = (
-            table.capacity,
             table.free,
             table.device_free,
-            table.device_model,
             table.held,
             table.classes,
-            table.class_count,
+            table.class_cores,
+            table.class_models,
             handicap,
             asks[0].amounts,
             np.array([ask.model for ask in asks], dtype=np.int64),
             np.array([ask.count for ask in asks], dtype=np.float64),
+            _able(table, tuple([ask.model for ask in asks])),
             table.largest,
             _weights(table, place),
             *expected(table, mix),
@@ -122,6 +122,19 @@ def drawn(number: int, rng: np.random.Generator) -> int:
     return int(rng.random() * number)
 
 
+def _able(table: NodeTable, models: tuple[int, ...]) -> NDArray[np.int64]:
+    """int[C, A]: by class of node the alternatives, in order, whose model it has (or that need none), ended by -1."""
+    able = table.lasting.get(models)
+    if able is None:
+        has = [table.class_has(model) for model in models]
+        able = np.full((len(table.class_cores), len(models)), -1, dtype=np.int64)
+        for row, of_class in zip(able, np.array(has).T, strict=True):
+            found = np.flatnonzero(of_class)
+            row[: len(found)] = found
+        table.lasting[models] = able
+    return able
+
+
 def _weights(table: NodeTable, place: Place) -> Floats:
     known = table.lasting.get(_WEIGHTS)
     if known is None or known[0] is not place:
@@ -144,13 +157,12 @@ def expected(table: NodeTable, mix: Mix | None) -> tuple[Expected, float, Floats
     return known[1]
 
 
-def _lost(table: NodeTable, mix: Mix | None) -> tuple[Floats, NDArray[np.int64], Bools]:
+def _lost(table: NodeTable, mix: Mix | None) -> tuple[Floats, Bools]:
     """Fragmentation by node and when it was found, kept up for all shapes together; and room for a mark by node."""
     known = table.memo.get(_LOST)
     if known is None or known[0] is not mix:
         n = len(table.nodes)
-        at = np.zeros(n), np.full(n, -1, dtype=np.int64), np.zeros(n, dtype=np.bool_)
-        known = table.memo[_LOST] = mix, at
+        known = table.memo[_LOST] = mix, (np.tile((0.0, -1.0), (n, 1)), np.zeros(n, dtype=np.bool_))
     return known[1]
 
 
