@@ -44,7 +44,7 @@ class State:
         self.use: Mapping[str, float] = {}
         self.durations = DurationHistory()
         self.table = NodeTable(fleet.nodes)
-        self.served = NodeTable(fleet.nodes)
+        self.served = self.table.copy()
         self._standings: list[float] = []
         self._demands: dict[Demand, int] = {}
         self._entitlement: Entitlement | None = None
@@ -80,7 +80,7 @@ class State:
             self.fleet = fleet
             self._entitlement = None
             self.table = NodeTable(fleet.nodes)
-            self.served = NodeTable(fleet.nodes)
+            self.served = self.table.copy()
             for record in self.live.values():
                 if record.attempt is not None:
                     self.table.take(record.attempt.placements)
