@@ -1,6 +1,7 @@
 """Why each workload waits: one dominant reason, found once per shape, with its evidence in numbers."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
 from itertools import islice
 
 import msgspec
@@ -34,7 +35,7 @@ class Walk(msgspec.Struct):
 
     decided: dict[str, Reason] = msgspec.field(default_factory=dict[str, Reason])
     placed: dict[str, Placements] = msgspec.field(default_factory=dict[str, Placements])
-    making_room: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
+    making_room: list[str] = msgspec.field(default_factory=list[str])
     blocked: dict[str, Blocked] = msgspec.field(default_factory=dict[str, Blocked])
     of_kind: dict[int, Blocked | Reason] = msgspec.field(default_factory=dict[int, Blocked | Reason])
     passed: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
@@ -44,7 +45,7 @@ class Explainer:
     """Looks at the tables after the walk. O(S·N) for S blocked shapes, O(1) for each further workload.
 
     `table` has all that was placed, reserved or set aside taken, `unreserved` only what was placed; `kept` are the
-    placements reserved or set aside, by whom they are for.
+    placements reserved or set aside, by whom they are for, `stopping` what is to leave, in that order.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Explainer:
         table: NodeTable,
         unreserved: NodeTable,
         kept: Mapping[str, Placements],
+        stopping: Mapping[str, Record],
         preemption_helps: Callable[[Wants], bool],
         now_s: float,
     ) -> None:
@@ -61,6 +63,7 @@ class Explainer:
         self._table = table
         self._unreserved = unreserved
         self._kept = kept
+        self._stopping = stopping
         self._preemption_helps = preemption_helps
         self._now_s = now_s
         self._by_wants: dict[Wants, Reason] = {}
@@ -79,8 +82,8 @@ class Explainer:
             found[key] = self._why(blocked, placed)
         of_kind = {kind: self._why(what, placed) for kind, what in walk.of_kind.items()}
         found.update((key, of_kind[kind]) for key, kind in walk.passed)
-        for key, victims in walk.making_room.items():
-            found[key] = self._making_room(key, victims)
+        for key in walk.making_room:
+            found[key] = self._making_room(key)
         for record in by_seq(self._state.live):
             if record.status is Status.STARTING or _is_loading(record):
                 found[record.key] = _starting(record, self._now_s)
@@ -94,15 +97,25 @@ class Explainer:
             why = self._by_wants[what.wants] = self._for_wants(what, placed)
         return why
 
-    def _making_room(self, key: str, victims: tuple[str, ...]) -> Reason:
+    def _making_room(self, key: str) -> Reason:
         nodes = tuple(p.node for p in self._kept.get(key, ()))
+        awaited = {one for node in nodes for one in self._leaving.get(node, ())}
         return reason(
             ReasonCode.RESOURCES_BUSY,
             "room",
             preemption_helps=False,
-            stopping=victims[:NAMES_MAX],
+            stopping=tuple(one for _, one in sorted(awaited)[:NAMES_MAX]),
             reserved_on=nodes[:NAMES_MAX],
         )
+
+    @cached_property
+    def _leaving(self) -> dict[str, list[tuple[int, str]]]:
+        """By node what is to leave it, each with its place in that order."""
+        leaving: dict[str, list[tuple[int, str]]] = {}
+        for i, record in enumerate(self._stopping.values()):
+            for placement in record.attempt.placements if record.attempt else ():
+                leaving.setdefault(placement.node, []).append((i, record.key))
+        return leaving
 
     def _for_wants(self, blocked: Blocked, placed: Placed) -> Reason:
         """The reason of the alternative that is nearest to running: the last tier, then the last code, wins."""

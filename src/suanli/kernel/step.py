@@ -154,7 +154,7 @@ class _Cycle:
             self._start(record, placements)
         elif record.key in self.reservations or self._reserve(record, self._vacated(wants)):
             self.quota.take(record, self.reservations[record.key].placements)
-            self.walk.making_room[record.key] = self._awaited(record)
+            self.walk.making_room.append(record.key)
         else:
             self._full.add(wants)
             self.walk.blocked[record.key] = Blocked(record, wants, len(self.walk.placed))
@@ -194,7 +194,7 @@ class _Cycle:
             or self._move_for(record, wants)
         ):
             self.quota.take(record, self.reservations[record.key].placements)
-            self.walk.making_room[record.key] = self._awaited(record)
+            self.walk.making_room.append(record.key)
         else:
             self._block(record, wants)
 
@@ -230,6 +230,7 @@ class _Cycle:
             table=self.table,
             unreserved=self._unreserved(),
             kept={**kept, **self.patience.set_aside},
+            stopping=self.changes.stopping,
             preemption_helps=lambda wants: self.victims.could_make_room(self.later, wants, PRIORITY_MAX),
             now_s=self.now_s,
         )
@@ -362,14 +363,6 @@ class _Cycle:
             self.victims.remove(record.key)
         if "movable" in self.__dict__:
             self.movable.remove(record.key)
-
-    def _awaited(self, record: Record) -> tuple[str, ...]:
-        nodes = {p.node for p in self.reservations[record.key].placements}
-        return tuple(
-            r.key
-            for r in self.changes.stopping.values()
-            if r.attempt and any(p.node in nodes for p in r.attempt.placements)
-        )
 
     def _unreserved(self) -> NodeTable:
         """What is free, whoever it is kept for."""

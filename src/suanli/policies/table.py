@@ -82,7 +82,6 @@ class NodeTable:
             row[: int(n)].tolist() for row, n in zip(self.device_model, self.device_count, strict=True)
         ]
         self.held = np.zeros((len(nodes), widest + 1), dtype=np.int32)
-        self._count = loop(counting, "move", len(nodes) if widest <= counting.DEVICES_MAX else 0)
         self.set_devices((self.device_model >= 0).astype(np.float64))
         self.devices = self.whole_free.copy(order="K")
         self.kinds = [r for r in range(len(RESOURCES)) if self.capacity[:, r].any()]
@@ -119,6 +118,8 @@ class NodeTable:
         self._logged += 1
 
     def _begin(self) -> None:
+        widest = self.device_model.shape[1]
+        self._count = loop(counting, "move", len(self.nodes) if widest <= counting.DEVICES_MAX else 0)
         self._counts = (
             self.free,
             self.device_free,
