@@ -62,7 +62,7 @@ def small(fleet: Fleet, pods: Pods, rng: np.random.Generator) -> Instance:
 def unallocated(at: Instance, weights: Floats) -> Floats:
     """Part of the fleet's devices that nobody has got when so many were asked for, float[POINTS]."""
     found = compiled()(at, weights.reshape(START.shape))
-    total, asked = int((at.device_model >= 0).sum()), at.counts[at.shapes]
+    total, asked = int((at.class_models[at.classes] >= 0).sum()), at.counts[at.shapes]
     last = np.searchsorted(100.0 * np.cumsum(asked) / total, POINTS).clip(max=len(asked) - 1)
     return 1.0 - np.cumsum(np.where(found >= 0, asked, 0.0))[last] / total
 
@@ -156,10 +156,11 @@ def main() -> int:
     from run import measured
 
     asked = _arguments()
-    command = f"python benchmarks/fit_leftovers.py DATA --leave-out {asked.leave_out} --seed {asked.seed}"
-    found = measured(command, lambda: measure(asked))
+    name = f"--leave-out {asked.leave_out} --seed {asked.seed}"
+    found = measured(f"python benchmarks/fit_leftovers.py DATA {name}", lambda: measure(asked))
     if asked.output:
-        asked.output.write_text(json.dumps(found, indent=1) + "\n")
+        known = json.loads(asked.output.read_text()) if asked.output.exists() else {}
+        asked.output.write_text(json.dumps({**known, name: found}, indent=1) + "\n")
     return 0
 
 
@@ -172,7 +173,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--generations", type=int, default=GENERATIONS)
     parser.add_argument("--seed", type=int, default=SEED, help="of the fit")
     parser.add_argument("--seeds", type=int, default=3, help="of the measurement, from 42 on")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, help="each kind of fit replaces its own part of the file")
     return parser.parse_args()
 
 

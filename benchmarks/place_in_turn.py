@@ -51,18 +51,19 @@ def pods_of(trace: Trace) -> Pods:
 class Instance(NamedTuple):
     """A fleet and the pods that come to it, as `rating.choose` wants them. A tuple, which can be compiled.
 
-    int[n] `shapes` of the pods; of each shape float[S, 4] `amounts`, int[S, A] `models`, int[S] `alternatives` that
-    count among these, float[S] `counts`.
+    int[n] `shapes` of the pods; of each shape float[S, 4] `amounts`, float[S] `counts` of devices, int[S, A] `models`
+    (-2 where it has fewer alternatives) and int[S, C, A] `able`. The rest is that of the nodes and of their classes.
     """
 
     shapes: Ints
     amounts: Floats
-    models: Ints
-    alternatives: Ints
     counts: Floats
+    models: Ints
+    able: Ints
     capacity: Floats
-    device_model: NDArray[np.int16]
-    classes: Ints
+    classes: NDArray[np.int32]
+    class_cores: Floats
+    class_models: NDArray[np.int16]
     largest: tuple[float, float]
     mix: Expected
     cores_per_device: float
@@ -80,12 +81,13 @@ def instance_of(nodes: Sequence[Node], pods: Pods, shapes: Ints) -> Instance:
     return Instance(
         shapes=shapes,
         amounts=np.array([first.amounts for first, *_ in asks]),
-        models=models,
-        alternatives=np.array([len(alternatives) for alternatives in asks]),
         counts=np.array([first.count for first, *_ in asks]),
+        models=models,
+        able=_able(table, models),
         capacity=np.ascontiguousarray(table.capacity),
-        device_model=table.device_model,
         classes=table.classes,
+        class_cores=table.class_cores,
+        class_models=table.class_models,
         largest=table.largest,
         mix=expected,
         cores_per_device=cores_per_device,
@@ -93,33 +95,41 @@ def instance_of(nodes: Sequence[Node], pods: Pods, shapes: Ints) -> Instance:
     )
 
 
+def _able(table: NodeTable, models: Ints) -> Ints:
+    """int[S, C, A]: by class of node the alternatives whose model it has, in order, ended by -1."""
+    has = np.array([table.class_has(model) for model in range(-2, len(table.models))])
+    alternatives = models.shape[1]
+    able = np.where(has[models + 2], np.arange(alternatives)[:, None], alternatives)
+    able = np.sort(able.transpose(0, 2, 1), axis=2)
+    return np.where(able < alternatives, able, -1)
+
+
 def place_in_turn(choose: Loop, occupy: Loop, at: Instance, weights: Floats) -> Ints:
     """The node of each pod, int[n], -1 where none has room: what `kernel.step` does with one after another.
 
     `choose` and `occupy` are those of `rating` and `measures`, compiled or not, as this is.
     """
-    nodes, widest = at.device_model.shape
-    kinds = at.classes.max() + 1
-    free, device_free = at.capacity.copy(), (at.device_model >= 0).astype(np.float64)
-    held, handicap = np.zeros((nodes, widest + 1), dtype=np.int32), np.zeros(nodes)
-    lost, lost_at = np.zeros(nodes), np.full(nodes, -1)
-    values = np.full((len(at.counts), nodes), np.inf)
-    choices, seen = np.zeros(values.shape, dtype=np.int32), np.zeros(nodes, dtype=np.bool_)
+    nodes, shapes, alternatives = len(at.classes), len(at.counts), at.models.shape[1]
+    free = at.capacity.copy()
+    device_free = (at.class_models[at.classes] >= 0).astype(np.float64)
+    held = np.zeros((nodes, device_free.shape[1] + 1), dtype=np.int32)
+    handicap, seen = np.zeros(nodes), np.zeros(nodes, dtype=np.bool_)
+    lost = np.zeros((nodes, 2))
+    lost[:, 1] = -1.0
+    values, choices = np.full((shapes, nodes), np.inf), np.zeros((shapes, nodes), dtype=np.int32)
     touched, logged = np.empty(nodes + len(at.shapes), dtype=np.int64), nodes
     touched[:nodes] = np.arange(nodes)
-    since = np.zeros(len(at.counts), dtype=np.int64)
+    since = np.zeros(shapes, dtype=np.int64)
     chosen = np.full(len(at.shapes), -1)
     for p in range(len(at.shapes)):
         s = at.shapes[p]
         if since[s] < 0:  # nothing leaves: what has found no room never will
             continue
-        models = at.models[s, : at.alternatives[s]]
         amounts = (at.amounts[s, 0], at.amounts[s, 1], at.amounts[s, 2], at.amounts[s, 3])
         i = choose(
-            rating.LEFTOVERS, touched[:logged], since[s], at.capacity, free, device_free, at.device_model,
-            held, at.classes, kinds, handicap, amounts, models,
-            np.full(len(models), at.counts[s]), at.largest, weights, at.mix, at.cores_per_device,
-            at.scarcity, lost, lost_at, seen, values[s], choices[s],
+            rating.LEFTOVERS, touched[:logged], since[s], free, device_free, held, at.classes, at.class_cores,
+            at.class_models, handicap, amounts, at.models[s], np.full(alternatives, at.counts[s]), at.able[s],
+            at.largest, weights, at.mix, at.cores_per_device, at.scarcity, lost, seen, values[s], choices[s],
         )  # fmt: skip
         since[s] = logged if i >= 0 else -1
         if i < 0:
@@ -131,7 +141,7 @@ def place_in_turn(choose: Loop, occupy: Loop, at: Instance, weights: Floats) -> 
         if device > 0:
             device_free[i, device - 1] -= at.counts[s]
         else:
-            occupy(device_free[i], at.device_model[i], models[a], at.counts[s])
+            occupy(device_free[i], at.class_models[at.classes[i]], at.models[s, a], at.counts[s])
     return chosen
 
 

@@ -30,7 +30,7 @@ from suanli.ports.scripted_telemetry import ScriptedTelemetry
 from suanli.ports.store import Commit, Idempotency, Store
 
 POINTS_MIN = 10_000
-SEEDS = 125
+SEEDS = 114
 MODES = ("before", "after", "unacknowledged")
 CYCLES_MAX = 60
 
