@@ -87,8 +87,7 @@ class NodeTable:
         self.kinds = [r for r in range(len(RESOURCES)) if self.capacity[:, r].any()]
         self.kind_count = (self.capacity > 0).sum(axis=1)
         like = np.concatenate([self.capacity, self.devices, self.device_model], axis=1)
-        _, rows, inverse = np.unique(like, axis=0, return_index=True, return_inverse=True)
-        self.classes: NDArray[np.int32] = inverse.reshape(-1).astype(np.int32)
+        rows, self.classes = _classes(like)
         self.class_cores: Floats = np.ascontiguousarray(self.capacity[rows, 0])
         self.class_models = self.device_model[rows]
         self._class_capacity = np.asfortranarray(self.capacity[rows])
@@ -304,6 +303,20 @@ class NodeTable:
                 mask |= 1 << d
             self._count(i, sign, amounts_of(share), mask, share.device_share, *self._counts)
             self._touch(i)
+
+
+def _classes(like: NDArray[Any]) -> tuple[Indices, NDArray[np.int32]]:
+    """The first row of each class of equal rows, in their order, and the class of each row. O(N log N).
+
+    As `np.unique` along an axis, whose rows compared as records take some twenty times as long.
+    """
+    order = np.lexsort(like.T[::-1])
+    ranked = like[order]
+    begins = np.ones(len(like), dtype=np.bool_)
+    begins[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
+    classes = np.empty(len(like), dtype=np.int32)
+    classes[order] = np.cumsum(begins) - 1
+    return order[begins], classes
 
 
 def share_of(ask: Ask, devices: tuple[int, ...]) -> Share:

@@ -199,3 +199,14 @@ def test_giving_back_undoes_taking_in_any_order_and_nothing_is_ever_taken_twice(
         table.give([placement])
     for name in ("free", "device_free", "device_left", "whole_free", "largest_share", "having"):
         np.testing.assert_allclose(getattr(table, name), getattr(fresh, name), atol=1e-5)
+
+
+def test_nodes_are_of_one_class_where_they_have_the_same_whatever_is_held() -> None:
+    table = NodeTable(
+        [node("x", gpus=4), node("y", cpus=32), node("z", gpus=4), node("w", gpus=4, model=H100)]
+    )
+    table.take((Placement(node="x", share=Share(accelerator=GPU, devices=(0,))),))
+    first, other, same, model = table.classes.tolist()
+    assert first == same
+    assert sorted({first, other, model}) == [0, 1, 2]
+    assert table.class_cores[table.classes].tolist() == [8.0, 32.0, 8.0, 8.0]
