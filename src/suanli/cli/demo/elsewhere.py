@@ -26,7 +26,12 @@ class Elsewhere:
             self._pool.join()
 
     def begin(self, fork: Fork) -> None:
-        """For the main thread. The other process, which is started as this one is set, leaves Ctrl-C to this one."""
+        """For the main thread. The other process, which is started as this one is set, leaves Ctrl-C to this one.
+
+        Nothing where the time to play is over: a slow machine may come to the switch after the end of the day.
+        """
+        if fork.at_s >= fork.to_s:
+            return
         former = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             self._pool = multiprocessing.get_context("spawn").Pool(1)
