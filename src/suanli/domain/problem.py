@@ -66,6 +66,10 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
         return self.value_weight > 0
 
     @property
+    def only_time(self) -> bool:
+        return self.cost_weight == self.value_weight == 0
+
+    @property
     def maximises(self) -> bool:
         """Whether only value counts; then people read the objective as a value and want much of it."""
         return self.cost_weight == self.time_weight == 0

@@ -133,7 +133,7 @@ def step_s(arrays: Arrays) -> int:
 def rounded_bound(arrays: Arrays, bound_score: float) -> float:
     """A bound on completion time alone, lifted to the next instant at which anything can end."""
     objective = arrays.objective
-    if objective.cost_weight or objective.value_weight or not np.isfinite(bound_score):
+    if not objective.only_time or not np.isfinite(bound_score):
         return bound_score
     step = step_s(arrays)
     steps = bound_score / objective.time_weight / step

@@ -91,7 +91,7 @@ def _horizon_s(arrays: Arrays, known: tuple[Chosen, ...] | None) -> int:
     longest = np.zeros(arrays.gangs, dtype=np.int64)
     np.maximum.at(longest, arrays.gang, arrays.duration_s)
     total = int(longest.sum())
-    if known is None or arrays.objective.cost_weight or arrays.objective.value_weight:
+    if known is None or not arrays.objective.only_time:
         return total
     return min(total, measured(arrays, known).completion_s)
 
@@ -163,7 +163,7 @@ def _minimise(arrays: Arrays, model: _Model, horizon_s: int, bound: float) -> No
                 if n == node:
                     model.cp.add_implication(held, opened)
     if arrays.objective.may_wait:
-        pure = not (arrays.objective.cost_weight or arrays.objective.value_weight)
+        pure = arrays.objective.only_time
         least_s = math.ceil(bound / arrays.objective.time_weight - 1e-6) if pure else 0
         completion = model.cp.new_int_var(max(0, least_s), horizon_s, "")
         for pair, runs in enumerate(model.runs):

@@ -9,11 +9,13 @@ INSTALL = "Install it with: pip install 'suanli[solve]'"
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """`gap_max` (a fraction) lets exact solvers end early; `columns_max` and `intervals_max` bound the size of what
-    they are given; `deterministic_max` is CP-SAT's own measure, about two seconds of one core for 1."""
+    they are given; `moves_max` is what annealing may try, about five million in a second; `deterministic_max` is
+    CP-SAT's own measure, about two seconds of one core for 1."""
 
     gap_max: float = 0.0
     combinations_max: int = 2_000_000
     branch_nodes_max: int = 20_000
+    moves_max: int = 50_000_000
     columns_max: int = 40_000
     intervals_max: int = 3_000
     deterministic_max: float = 3.0

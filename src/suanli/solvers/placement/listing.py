@@ -20,8 +20,9 @@ def listed(
     """Choices for the gangs in int[G] `order`, or None where one that must run found no room.
 
     Each gang takes the option that adds least to the score, of equal ones that which ends first, then that of the
-    lowest float[P] `preference`; `strict`: the one of the lowest preference of those that fit. Of nodes, opened ones
-    first, then those with the least left over, then the first. O(G² N R) where all begin at 0, else up to O(G³ N R).
+    lowest float[P] `preference`; `strict`: the one of the lowest preference of those that fit, of equal ones that which
+    ends first. Of nodes, opened ones first, then those with the least left over, then the first.
+    O(G² N R) where all begin at 0, else up to O(G³ N R).
     """
     if not arrays.pairs:
         return () if not arrays.gangs or arrays.objective.may_leave_out else None
@@ -99,7 +100,7 @@ def _best(gang, preference, rules, work, fleet, instants, profile, completion): 
         if rules[2] and added >= 0:
             continue
         if rules[0]:
-            better = preference[pair] < liked
+            better = preference[pair] < liked or (preference[pair] == liked and end < first_end)
         elif abs(added - least) > 1e-12:
             better = added < least
         else:

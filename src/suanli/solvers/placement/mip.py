@@ -8,6 +8,7 @@ from suanli.domain.problem import PlacementProblem
 from suanli.solvers.mip import MixedAnswer, solve_mip
 from suanli.solvers.placement.answer import Answer, Chosen, answer_of, gap_of, measured
 from suanli.solvers.placement.arrays import Arrays, arrays_of
+from suanli.solvers.placement.blocks import shortened
 from suanli.solvers.placement.classes import class_program, rounded_bound
 from suanli.solvers.placement.greedy import greedily
 from suanli.solvers.placement.limits import Limits
@@ -20,7 +21,8 @@ from suanli.solvers.status import Status
 def mip(problem: PlacementProblem, limits: Limits, seed: int) -> Answer:
     """Exact within its limits. The program over classes is small and its bound tight; if its choice of classes can be
     packed onto nodes without loss, that is the proof. Else the program over single nodes (over single nodes and
-    instants where gangs may wait) decides; where that one would be too large, the gap stays."""
+    instants where gangs may wait) decides; where that one would be too large, completion time is still shortened by
+    annealing, and the gap stays."""
     arrays = arrays_of(problem)
     by_class = _over_classes(arrays, limits)
     if by_class.status == Status.INFEASIBLE:
@@ -31,6 +33,8 @@ def mip(problem: PlacementProblem, limits: Limits, seed: int) -> Answer:
         return answer_of("mip", problem, arrays, chosen, bound, note="proved over classes of nodes")
     program = (over_time if arrays.objective.may_wait else at_once)(arrays, chosen, bound, limits.columns_max)
     if program is None:
+        if chosen is not None and arrays.objective.only_time:
+            chosen = _shortened(arrays, chosen, by_class, bound, limits, seed)
         return answer_of("mip", problem, arrays, chosen, bound, note="too large for a program over nodes")
     return _over_nodes(problem, arrays, program, chosen, bound, limits)
 
@@ -61,6 +65,20 @@ def _packed(arrays: Arrays, by_class: MixedAnswer) -> list[tuple[Chosen, ...] | 
         listed(arrays, order[np.argsort(-held[order], kind="stable")], -share, strict=True)
         for order in orders(arrays)
     ]
+
+
+def _shortened(
+    arrays: Arrays,
+    known: tuple[Chosen, ...],
+    by_class: MixedAnswer,
+    bound: float,
+    limits: Limits,
+    seed: int,
+) -> tuple[Chosen, ...]:
+    goal_s = bound / arrays.objective.time_weight / (1 - limits.gap_max)
+    liking = by_class.x[: arrays.pairs]
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return shortened(arrays, known, liking, goal_s, limits.moves_max, rng)
 
 
 def _over_nodes(

@@ -11,7 +11,7 @@ from suanli.solvers.placement.arrays import Arrays, Floats, Integers
 def orders(arrays: Arrays) -> list[Integers]:
     """Longest processing time first (Graham 1969), largest share of a node first (first-fit decreasing), most work
     first, most gain for the room first (the greedy rule of the knapsack); ties in the order of the problem."""
-    share = _share(arrays)
+    share = share_of(arrays)
     largest, longest = _by_gang(arrays, share), _by_gang(arrays, arrays.duration_s.astype(np.float64))
     work = _by_gang(arrays, share * arrays.duration_s) * arrays.size
     room = arrays.size[arrays.gang] * np.maximum(share, 1e-12)
@@ -32,7 +32,7 @@ def best_of(arrays: Arrays, answers: Iterable[tuple[Chosen, ...] | None]) -> tup
     return min(found, key=lambda chosen: round(measured(arrays, chosen).score, 9), default=None)
 
 
-def _share(arrays: Arrays) -> Floats:
+def share_of(arrays: Arrays) -> Floats:
     """float[P]: the largest share of a node that a pair takes of any resource."""
     capacity = arrays.capacity[arrays.node_class]
     shares = np.divide(arrays.demand, capacity, out=np.zeros_like(arrays.demand), where=capacity > 0)
