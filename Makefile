@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: run test check bench bench-decide constraints clean setup
+.PHONY: run test check bench bench-limits bench-decide constraints clean setup
 
 run: setup
 	@.venv/bin/suanli tour $(ARGS)
@@ -21,6 +21,10 @@ check: setup
 
 bench: setup
 	@.venv/bin/python benchmarks/run.py $(ARGS)
+
+# Whether what has a limit keeps it; on a machine that does nothing else.
+bench-limits: setup
+	@.venv/bin/pytest -m speed $(ARGS)
 
 bench-decide: setup
 	@.venv/bin/python benchmarks/decide.py $(ARGS)

@@ -301,6 +301,7 @@ def test_a_loop_that_hangs_is_waited_for_no_longer_than_a_caller_would_wait(hous
         thread.join()
 
 
+@pytest.mark.speed
 def test_a_thousand_workloads_are_listed_in_30_ms(house):
     import time
 

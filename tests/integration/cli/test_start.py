@@ -64,10 +64,12 @@ def test_help_of_a_command_loads_nothing_heavy(command: str) -> None:
     assert loaded_by(command, "--help") & HEAVY == set()
 
 
+@pytest.mark.speed
 def test_help_takes_less_than_three_tenths_of_a_second() -> None:
     assert fastest_cpu_s(HELP_S, "--help") < HELP_S
 
 
+@pytest.mark.speed
 def test_ps_takes_less_than_half_a_second(lab: Path) -> None:
     assert fastest_cpu_s(PS_S, "ps", "--home", str(lab)) < PS_S
 

@@ -50,6 +50,7 @@ def one_commit_s(store: Store, prefix: str) -> float:
     return min(cpu_s(lambda name=f"{prefix}{i}": submit(name)) for i in range(60))
 
 
+@pytest.mark.speed
 def test_ten_thousand_workloads_are_read_in_half_a_second_and_again_at_once(url: str):
     store = SqlStore(url)
     cold_s, warm_s = cpu_s(store.world), cpu_s(store.world)
@@ -58,12 +59,14 @@ def test_ten_thousand_workloads_are_read_in_half_a_second_and_again_at_once(url:
     assert warm_s < 0.02
 
 
+@pytest.mark.speed
 def test_one_event_is_committed_within_3_ms_beside_ten_thousand_others(url: str):
     commit_s = one_commit_s(SqlStore(url), "one")
     print(f"\ncommit of one event: {commit_s * 1e3:.2f} ms")  # noqa: T201  the figure
     assert commit_s < 0.003
 
 
+@pytest.mark.speed
 def test_a_thousand_placements_are_committed_in_half_a_second(url: str):
     store = SqlStore(url)
     events = tuple(ev.Placed(key=f"w{i}", number=1, placements=PLACEMENTS) for i in range(1_000))
@@ -72,6 +75,7 @@ def test_a_thousand_placements_are_committed_in_half_a_second(url: str):
     assert commit_s < 0.5
 
 
+@pytest.mark.speed
 def test_a_commit_in_memory_takes_microseconds():
     commit_s = one_commit_s(MemoryStore(), "one")
     print(f"\ncommit in memory: {commit_s * 1e6:.0f} us")  # noqa: T201  the figure

@@ -186,6 +186,7 @@ def test_two_entries_of_one_name_are_refused():
         catalog_of(twice)
 
 
+@pytest.mark.speed
 def test_loading_takes_less_than_10_ms_and_happens_once():
     assert load() is CATALOG
     assert min(_seconds_to_load() for _ in range(5)) < 0.010

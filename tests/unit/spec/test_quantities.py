@@ -228,6 +228,7 @@ def test_accelerators_read_back_in_either_spelling(wanted: list[tuple[str, int]]
     assert accelerators([f"{count}x{name}" for name, count in wanted]) == expected
 
 
+@pytest.mark.speed
 def test_ten_thousand_quantities_take_less_than_300_ms():
     assert min(_seconds_for_ten_thousand() for _ in range(3)) < 0.3
 

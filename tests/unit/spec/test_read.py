@@ -324,6 +324,7 @@ def test_without_a_folder_a_relative_workdir_is_refused_and_none_is_assumed(decl
         from_nowhere("workdir: x")
 
 
+@pytest.mark.speed
 def test_a_thousand_workloads_are_read_in_two_seconds(declare):
     one = """kind: train
 name: job-{0}

@@ -1,6 +1,8 @@
 import threading
 import time
 
+import pytest
+
 from suanli.domain.fleet import Node
 from suanli.domain.observation import AttemptView, NodeSample, Phase, Progress, WorkerView
 from suanli.telemetry.history import History
@@ -104,6 +106,7 @@ def test_readers_in_other_threads_see_whole_rows_while_it_is_written():
     assert failures == []
 
 
+@pytest.mark.speed
 def test_taking_in_a_thousand_nodes_costs_less_than_20_ms_of_cpu():
     history = History()
     history.describe(Node(name=f"n{i}", cpus=64, memory_bytes=10**12, network_bps=1e11) for i in range(1_000))

@@ -108,6 +108,7 @@ def test_the_function_for_agents_remembers_its_sampler_by_name():
     assert second.at_s >= first.at_s
 
 
+@pytest.mark.speed
 def test_a_sample_costs_less_than_5_ms_of_cpu():
     sampler = Sampler("here")
     costs_s = []
