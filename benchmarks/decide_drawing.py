@@ -37,7 +37,7 @@ def _openb(rows: Rows) -> Panel:
     ours = [row for row in rows if row.get("policy") == "leftovers"]
     return Panel(
         "openb at 130 % demand: GPUs left unallocated by `leftovers`",
-        "in percent of what published FGD leaves (mark); mean of ten seeds, shuffled node order",
+        "in percent of what published FGD leaves (mark); mean of ten seeds, published orders",
         tuple(Bar(row["trace"], 100 * row["of_fgd"], "ours", 100.0) for row in ours),
     )
 
