@@ -68,6 +68,13 @@ def test_whatever_is_asked_it_is_a_true_schedule_and_none_that_ends_later(seed: 
     assert found <= listed
 
 
+def test_it_ends_where_a_plan_that_keeps_its_aim_makes_no_shorter_schedule() -> None:
+    """What is planned is done in no time; what rides along is not, whatever the plan."""
+    gangs = [(1, 8.0, 3), *[(1, 3.0, 10)] * 7]
+    listed, found = _minutes(_arrays(*gangs, count=2), 12)
+    assert found <= listed
+
+
 def test_what_takes_less_than_half_a_node_each_is_left_as_it_was_listed() -> None:
     arrays = _arrays((1, 2, 3), (1, 3, 4), count=1)
     assert _minutes(arrays, 0) == (4, 4)

@@ -31,20 +31,22 @@ def shortened(
     rng: np.random.Generator,
 ) -> tuple[Chosen, ...]:
     """The known answer, or one that ends sooner; done once it ends at `goal_s`. float[P] `liking` says where gangs
-    begin. Each round aims halfway between the goal and the best so far. O(moves_max · widest gang)."""
+    begin. Each round aims halfway between the goal and the best so far; where a plan that keeps its aim is listed no
+    shorter, plans have nothing more to say. O(moves_max · widest gang), and a list for each round."""
     lanes = _lanes(arrays)
     if not len(lanes.gangs):
         return known
     pair, block = _first_state(arrays, lanes, liking)
     best, best_s = known, measured(arrays, known).completion_s
-    moves = 0
+    moves, in_a_round = 0, moves_max // ROUNDS + 1
     while moves < moves_max and best_s > goal_s:
-        aim_s = (goal_s + best_s) / 2
-        made, pair, block = annealed(lanes, aim_s, moves_max // ROUNDS + 1, pair, block, rng)
+        made, pair, block = annealed(lanes, (goal_s + best_s) / 2, in_a_round, pair, block, rng)
         moves += made
         found = _schedule(arrays, lanes, pair, block)
         if found is not None and measured(arrays, found).completion_s < best_s:
             best, best_s = found, measured(arrays, found).completion_s
+        elif made < in_a_round:
+            break
     return best
 
 
