@@ -83,7 +83,7 @@ def instance_of(nodes: Sequence[Node], pods: Pods, shapes: Ints) -> Instance:
         amounts=np.array([first.amounts for first, *_ in asks]),
         counts=np.array([first.count for first, *_ in asks]),
         models=models,
-        able=_able(table, models),
+        able=np.stack([ratings.able(table, tuple(row)) for row in models.tolist()]),
         capacity=np.ascontiguousarray(table.capacity),
         classes=table.classes,
         class_cores=table.class_cores,
@@ -93,15 +93,6 @@ def instance_of(nodes: Sequence[Node], pods: Pods, shapes: Ints) -> Instance:
         cores_per_device=cores_per_device,
         scarcity=scarcity,
     )
-
-
-def _able(table: NodeTable, models: Ints) -> Ints:
-    """int[S, C, A]: by class of node the alternatives whose model it has, in order, ended by -1."""
-    has = np.array([table.class_has(model) for model in range(-2, len(table.models))])
-    alternatives = models.shape[1]
-    able = np.where(has[models + 2], np.arange(alternatives)[:, None], alternatives)
-    able = np.sort(able.transpose(0, 2, 1), axis=2)
-    return np.where(able < alternatives, able, -1)
 
 
 def place_in_turn(choose: Loop, occupy: Loop, at: Instance, weights: Floats) -> Ints:

@@ -145,13 +145,16 @@ class Controller:
     def _measure(self, now_s: float) -> None:
         telemetry = self.ports.telemetry
         telemetry.record(now_s, self.seen.samples, self.seen.attempts)
-        here = capacity(self.world.fleet, self.seen.nodes, self.world.cordoned)
-        self.state.set_nodes(here.fleet, here.unusable)
+        self._count_nodes()
         self.state.load = telemetry.node_load(LOAD_WINDOW_S, now_s)
         used = telemetry.workload_use(LOAD_WINDOW_S, now_s)
         self.state.use = {
             key: use / held for key, use in used.items() if (held := _held(self.state.live.get(key)))
         }
+
+    def _count_nodes(self) -> None:
+        here = capacity(self.world.fleet, self.seen.nodes, self.world.cordoned)
+        self.state.set_nodes(here.fleet, here.unusable)
 
     def _decide(self, now_s: float) -> None:
         policy = parse(self.world.policy)
@@ -203,6 +206,8 @@ class Controller:
     def _take_in(self, entries: Sequence[ev.Entry]) -> None:
         keys = dict.fromkeys(key for entry in entries if (key := getattr(entry.event, "key", None)))
         self.state.apply(self.world.records[key] for key in keys)
+        if any(isinstance(entry.event, ev.FleetEvent) for entry in entries):
+            self._count_nodes()  # who changes nodes and then asks for them is told of the change
 
     def _act_on(self, findings: Findings) -> None:
         engine = self.ports.engine

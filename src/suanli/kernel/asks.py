@@ -122,7 +122,7 @@ def room_among(
     table: NodeTable, ask: Ask, nodes: Bools, policy: Policy, ground: Ground = BARE
 ) -> Placement | None:
     """Room on the best of these nodes, bool[N]. O(N)."""
-    handicap = np.where(nodes & table.usable & table.labelled(ask.labels), 0.0, np.inf)
+    handicap = np.where(nodes, table.handicap(ask.labels), np.inf)
     mix = (policy.mix or ground.mix) if policy.place.knows_mix else None
     ratings = Ratings(table, policy.place, [ask], handicap, mix)
     i = ratings.best()
@@ -165,7 +165,7 @@ class Candidates:
         if not self._is_one:
             return self._find_gang()
         for g in range(len(self._groups)):
-            ratings = self._rated[g] if g < len(self._rated) else self._ratings(g)
+            ratings = self._ratings(g)
             i = ratings.best()
             if i >= 0:
                 return (self._drawn(ratings, i, self._rng) if self._rng else ratings.placement(i),)

@@ -229,10 +229,11 @@ class NodeTable:
 
     def handicap(self, labels: tuple[tuple[str, str], ...]) -> Floats:
         """float[N], 0 for nodes that are usable and carry all of these labels, else inf. Nobody may write to it."""
-        known = self.lasting.get(labels)
+        key = "handicap", labels
+        known = self.lasting.get(key)
         if known is None or known[0] is not self.usable:
             open_to_it = self.usable & self.labelled(labels)
-            known = self.lasting[labels] = self.usable, np.where(open_to_it, 0.0, np.inf)
+            known = self.lasting[key] = self.usable, np.where(open_to_it, 0.0, np.inf)
         return known[1]
 
     def labelled(self, labels: tuple[tuple[str, str], ...]) -> Bools:

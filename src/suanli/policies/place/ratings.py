@@ -14,7 +14,7 @@ from suanli.policies.place import rating
 from suanli.policies.place.measures import EPSILON, Expected
 from suanli.policies.table import Ask, Bools, Floats, Indices, NodeTable, share_of
 
-_EXPECTED, _LOST, _WEIGHTS = "expected", "lost", "weights"
+_ABLE, _EXPECTED, _LOST, _WEIGHTS = "able", "expected", "lost", "weights"
 """Keys of what a table remembers."""
 
 
@@ -68,7 +68,7 @@ class Ratings:
             asks[0].amounts,
             np.array([ask.model for ask in asks], dtype=np.int64),
             np.array([ask.count for ask in asks], dtype=np.float64),
-            _able(table, tuple([ask.model for ask in asks])),
+            able(table, tuple([ask.model for ask in asks])),
             table.largest,
             _weights(table, place),
             *expected(table, mix),
@@ -122,17 +122,17 @@ def drawn(number: int, rng: np.random.Generator) -> int:
     return int(rng.random() * number)
 
 
-def _able(table: NodeTable, models: tuple[int, ...]) -> NDArray[np.int64]:
+def able(table: NodeTable, models: tuple[int, ...]) -> NDArray[np.int64]:
     """int[C, A]: by class of node the alternatives, in order, whose model it has (or that need none), ended by -1."""
-    able = table.lasting.get(models)
-    if able is None:
+    known = table.lasting.get((_ABLE, models))
+    if known is None:
         has = [table.class_has(model) for model in models]
-        able = np.full((len(table.class_cores), len(models)), -1, dtype=np.int64)
-        for row, of_class in zip(able, np.array(has).T, strict=True):
+        known = np.full((len(table.class_cores), len(models)), -1, dtype=np.int64)
+        for row, of_class in zip(known, np.array(has).T, strict=True):
             found = np.flatnonzero(of_class)
             row[: len(found)] = found
-        table.lasting[models] = able
-    return able
+        table.lasting[_ABLE, models] = known
+    return known
 
 
 def _weights(table: NodeTable, place: Place) -> Floats:
