@@ -29,7 +29,7 @@ UV = VENV / "bin" / "uv"
 STAMP = VENV / ".suanli-stamp"
 INSTALLING = VENV / ".suanli-installing"  # there only while packages are being written
 CONSTRAINTS = ROOT / "constraints.txt"
-WANTED = ["-e", ".[quickstart,solve,test,dev]", "-c", CONSTRAINTS.name]
+WANTED = ["-e", ".[quickstart,solve,serve,test,dev]", "-c", CONSTRAINTS.name]
 
 OLDEST_PYTHON = (3, 11)
 FRESH_BYTES = 4 << 30
