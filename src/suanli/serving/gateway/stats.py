@@ -46,7 +46,7 @@ class Traffic(msgspec.Struct, kw_only=True):
 
 
 class ServiceStats(msgspec.Struct, kw_only=True):
-    """`arrived` counts every request for the service, `waiting` those in the queue now, `in_flight` those with replicas.
+    """`arrived` counts every request, `waiting` are in the queue now, `in_flight` with replicas.
 
     `by_revision` is by revision number, as text.
     """
