@@ -16,13 +16,15 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to who may not enter: an HTTP status, a stable code (`invalid_api_key`), a sentence for the client.
 
     401: no key or an unknown one. 404: a key that is not for this service, told as if there were no such service.
-    429: a limit or a budget is used up; `retry_after_s` says when it is worth asking again.
+    429: a limit or a budget is used up; `retry_after_s` says when it is worth asking again. 503: whether it may enter
+    cannot be told now. `headers` go out with the answer: which limit, its value, what is left.
     """
 
     status: int
     code: str
     message: str
     retry_after_s: float | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +67,12 @@ class Admission(Protocol):
         seconds: float,
         status: int,
         request_id: str,
+        revision: int = 0,
     ) -> None:
         """A request that entered is over: exactly once for each grant.
 
         `seconds` is how long a replica worked on it (0 if none got it). `status` is what the client was answered, 499
-        if it went away before that, 502 if the answer broke off.
+        if it went away before that, 502 if the answer broke off. `revision` is whose replica answered, 0 where none did.
         """
         ...
 
@@ -101,6 +104,7 @@ class OpenAdmission:
         seconds: float,
         status: int,
         request_id: str,
+        revision: int = 0,
     ) -> None:
         return
 
