@@ -276,6 +276,17 @@ def test_documents_are_kept_until_overwritten_or_dropped_by_age(store: Store):
     assert store.document("alerts", "p2") == b"other kind"
 
 
+def test_documents_of_a_kind_are_listed_by_name_all_or_the_newer_ones(store: Store):
+    for name, at_s in (("b", 1.0), ("A", 3.0), ("a", 2.0)):
+        store.save_document("key", name, name.encode(), at_s)
+    store.save_document("plan", "c", b"other kind", 3.0)
+    assert list(store.documents("key").items()) == [("A", b"A"), ("a", b"a"), ("b", b"b")]
+    assert store.documents("key", since_s=2.0) == {"A": b"A", "a": b"a"}
+    store.save_document("key", "b", b"anew", 4.0)
+    assert store.documents("key", since_s=3.5) == {"b": b"anew"}
+    assert store.documents("nothing") == {}
+
+
 def test_tokens_come_by_name_and_a_new_one_replaces_the_old_of_that_name(store: Store):
     ci = Token(name="ci", digest="1" * 64, created_s=1.0, scopes=("read", "submit"))
     admin = Token(name="admin", digest="2" * 64, created_s=2.0)

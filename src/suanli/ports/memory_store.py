@@ -106,6 +106,15 @@ class MemoryStore:
             saved = self._documents.get((kind, name))
             return None if saved is None else saved[1]
 
+    def documents(self, kind: str, since_s: float = 0.0) -> dict[str, bytes]:
+        with self._lock:
+            found = {
+                name: body
+                for (of_kind, name), (at_s, body) in self._documents.items()
+                if of_kind == kind and at_s >= since_s
+            }
+        return dict(sorted(found.items()))
+
     def drop_documents(self, kind: str, before_s: float) -> None:
         with self._lock:
             old = [key for key, (at_s, _) in self._documents.items() if key[0] == kind and at_s < before_s]

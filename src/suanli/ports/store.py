@@ -107,6 +107,10 @@ class Store(Protocol):
 
     def document(self, kind: str, name: str) -> bytes | None: ...
 
+    def documents(self, kind: str, since_s: float = 0.0) -> dict[str, bytes]:
+        """Those of that kind saved at that instant or later, in the order of their names."""
+        ...
+
     def drop_documents(self, kind: str, before_s: float) -> None:
         """Drop those of that kind saved before that instant: plans nobody will apply any more."""
         ...

@@ -244,6 +244,14 @@ def select_document(connection: sa.Connection, kind: str, name: str) -> bytes | 
     return connection.execute(statement).scalar_one_or_none()
 
 
+def select_documents(connection: sa.Connection, kind: str, since_s: float) -> dict[str, bytes]:
+    """Bodies by name."""
+    statement = sa.select(documents.c.name, documents.c.body).where(
+        documents.c.kind == kind, documents.c.at_s >= since_s
+    )
+    return {row.name: row.body for row in connection.execute(statement)}
+
+
 def delete_documents(connection: sa.Connection, kind: str, before_s: float) -> None:
     connection.execute(sa.delete(documents).where(documents.c.kind == kind, documents.c.at_s < before_s))
 

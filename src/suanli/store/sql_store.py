@@ -94,6 +94,11 @@ class SqlStore:
         with self._database.reading() as connection:
             return sql.select_document(connection, kind, name)
 
+    def documents(self, kind: str, since_s: float = 0.0) -> dict[str, bytes]:
+        with self._database.reading() as connection:
+            found = sql.select_documents(connection, kind, since_s)
+        return dict(sorted(found.items()))  # databases sort text by their own lights
+
     def drop_documents(self, kind: str, before_s: float) -> None:
         with self._writing() as (connection, _):
             sql.delete_documents(connection, kind, before_s)

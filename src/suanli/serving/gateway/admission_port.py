@@ -71,8 +71,8 @@ class Admission(Protocol):
     ) -> None:
         """A request that entered is over: exactly once for each grant.
 
-        `seconds` is how long a replica worked on it (0 if none got it). `status` is what the client was answered, 499
-        if it went away before that, 502 if the answer broke off. `revision` is whose replica answered, 0 where none did.
+        `seconds` is how long a replica worked on it (0 if none got it), one of `revision` (0 likewise). `status` is
+        what the client was answered, 499 if it went away before that, 502 if the answer broke off.
         """
         ...
 
