@@ -9,6 +9,7 @@ from suanli.domain import events as ev
 from suanli.domain.decision import Decision, Memory
 from suanli.domain.world import World
 from suanli.ports.commit_rules import fold_commit, require_digest, require_epoch, require_seq, workload_keys
+from suanli.ports.memory_model_index import MemoryModelIndex
 from suanli.ports.store import DECISIONS_KEPT, IDEMPOTENCY_KEPT_S, Commit, Idempotency, Lease, Token
 
 
@@ -26,6 +27,7 @@ class MemoryStore:
         self._answers: dict[str, _Answer] = {}
         self._documents: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._tokens: dict[str, Token] = {}
+        self.models = MemoryModelIndex()
 
     def clone(self) -> "MemoryStore":
         """A store of its own that holds the same. O(everything), shallow: values are frozen."""
@@ -38,6 +40,7 @@ class MemoryStore:
             other._answers = self._answers.copy()
             other._documents = self._documents.copy()
             other._tokens = self._tokens.copy()
+            other.models = self.models.clone()
         return other
 
     def acquire_lease(self, holder: str, now_s: float, ttl_s: float) -> Lease | None:

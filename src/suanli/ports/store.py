@@ -8,6 +8,7 @@ import msgspec
 from suanli.domain.decision import Decision, Memory
 from suanli.domain.events import Entry, Event
 from suanli.domain.world import World
+from suanli.ports.model_index import ModelIndex
 
 IDEMPOTENCY_KEPT_S = 24 * 3600.0
 """How long a caller's key is remembered, by the `at_s` of commits."""
@@ -61,6 +62,11 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 class Store(Protocol):
     """Raises `Unavailable` where the database cannot be reached or is full or locked: nothing was written then."""
+
+    @property
+    def models(self) -> ModelIndex:
+        """Which models there are."""
+        ...
 
     def acquire_lease(self, holder: str, now_s: float, ttl_s: float) -> Lease | None:
         """The lease with a new epoch, or None while another holder's has not expired (`expires_s` > `now_s`)."""

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from suanli.domain.errors import Unavailable
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest migration, told here too so that an up-to-date database opens without importing alembic (0.5 s)."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

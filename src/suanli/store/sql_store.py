@@ -13,6 +13,7 @@ from suanli.ports.commit_rules import require_digest, require_epoch, require_seq
 from suanli.ports.store import DECISIONS_KEPT, IDEMPOTENCY_KEPT_S, Commit, Idempotency, Lease, Token
 from suanli.store import codec, projection, sql
 from suanli.store.database import Database
+from suanli.store.model_index import SqlModelIndex
 
 DECISIONS_KEPT_BYTES = 256 * 2**20
 """With ten thousand workloads waiting a decision is some 300 KB: this bounds the file where their number does not."""
@@ -31,6 +32,7 @@ class SqlStore:
         self._writers = threading.Lock()  # threads queue here, fairly; SQLite's own waiting is a blind poll
         self._readers = threading.Lock()
         self._world: World | None = None
+        self.models = SqlModelIndex(self._database, self._writing)
 
     def acquire_lease(self, holder: str, now_s: float, ttl_s: float) -> Lease | None:
         with self._writing() as (connection, _):
