@@ -68,8 +68,13 @@ def entries(client: Client, after: int) -> Iterator[dict[str, Any]]:
 def told(event: "Event") -> str:
     """An event in words, with whom it concerns first."""
     from suanli.control.journal import told as told_of_workload
+    from suanli.control.journal import told_of_service
     from suanli.domain import events as ev
 
+    if isinstance(event, ev.WorkloadEvent):
+        return f"{event.key}  {told_of_workload(event)}"
+    if isinstance(event, ev.ServiceEvent):
+        return f"service {event.service}  {told_of_service(event)}"
     match event:
         case ev.FleetDeclared():
             return f"fleet {event.fleet.name}  declared with {len(event.fleet.nodes)} nodes"
@@ -79,8 +84,6 @@ def told(event: "Event") -> str:
             return f"node {event.node}  {'drained' if event.drain else 'cordoned'}"
         case ev.NodeUncordoned():
             return f"node {event.node}  uncordoned"
-        case _:
-            return f"{event.key}  {told_of_workload(event)}"
 
 
 def _follow(session: Session, client: Client, read: Iterator[Mapping[str, Any]], after: int) -> None:

@@ -71,7 +71,7 @@ class Journal:
         if isinstance(event, ev.FleetDeclared):
             self._fleet = event.fleet
             self._nodes = {node.name: node for node in event.fleet.nodes}
-        if isinstance(event, ev.FleetEvent):
+        if not isinstance(event, ev.WorkloadEvent):
             return
         life = self._lives.setdefault(event.key, _Life())
         if isinstance(event, ev.Submitted):
@@ -144,6 +144,28 @@ def told(event: ev.WorkloadEvent) -> str:
             return f"attempt {event.number} {_WORDS[type(event)]}"
         case _:
             return _WORDS[type(event)]
+
+
+def told_of_service(event: ev.ServiceEvent) -> str:
+    """An event of a service as a whole in words."""
+    match event:
+        case ev.Revised():
+            return f"revision {event.number} {event.origin or 'applied'}"
+        case ev.Shifted():
+            shares = ", ".join(f"{share:.0%} to revision {number}" for number, share in event.shares.items())
+            return f"traffic: {shares}"
+        case ev.Settled():
+            return f"revision {event.number} serves alone"
+        case ev.TakenBack():
+            return f"revision {event.number} taken back to {event.to}: {event.why}"
+        case ev.Scaled():
+            return f"{event.replicas} replicas wanted" + (f": {event.why}" if event.why else "")
+        case ev.ServicePaused():
+            return "paused"
+        case ev.ServiceResumed():
+            return "resumed"
+        case ev.ServiceEnded():
+            return "ended"
 
 
 _WORDS: Mapping[type, str] = {

@@ -20,6 +20,7 @@ class Submitted(_WorkloadEvent, frozen=True, kw_only=True, tag="submitted"):
 
     workload: Workload
     replica: int | None = None
+    revision: int = 0
 
 
 class Held(_WorkloadEvent, frozen=True, kw_only=True, tag="held"):
@@ -105,6 +106,59 @@ class PolicyChosen(_Event, frozen=True, kw_only=True, tag="policy-chosen"):
     policy: str
 
 
+class _ServiceEvent(_Event, frozen=True, kw_only=True):
+    service: str
+
+
+class Revised(_ServiceEvent, frozen=True, kw_only=True, tag="revised"):
+    """Revision `number` shall serve from now on. `origin` says where it comes from, where it was not applied."""
+
+    number: int
+    workload: Workload
+    origin: str = ""
+
+
+class Shifted(_ServiceEvent, frozen=True, kw_only=True, tag="shifted"):
+    """Step `step` of an update: traffic goes to revisions by these shares, which add up to 1."""
+
+    step: int
+    shares: dict[int, float]
+    why: str = ""
+
+
+class Settled(_ServiceEvent, frozen=True, kw_only=True, tag="settled"):
+    """The update is over: revision `number` serves alone."""
+
+    number: int
+
+
+class TakenBack(_ServiceEvent, frozen=True, kw_only=True, tag="taken-back"):
+    """Revision `number` was not good enough, or not wanted after all: `to`, which served before, serves on."""
+
+    number: int
+    to: int
+    why: str
+
+
+class Scaled(_ServiceEvent, frozen=True, kw_only=True, tag="scaled"):
+    """So many replicas are wanted from now on."""
+
+    replicas: int
+    why: str = ""
+
+
+class ServicePaused(_ServiceEvent, frozen=True, kw_only=True, tag="service-paused"):
+    """No replica runs, and no request wakes one, until it is resumed."""
+
+
+class ServiceResumed(_ServiceEvent, frozen=True, kw_only=True, tag="service-resumed"):
+    """It shall serve again, after it was paused or stopped."""
+
+
+class ServiceEnded(_ServiceEvent, frozen=True, kw_only=True, tag="service-ended"):
+    """It shall serve no more."""
+
+
 WorkloadEvent = (
     Submitted
     | Held
@@ -119,7 +173,10 @@ WorkloadEvent = (
     | Retried
 )
 FleetEvent = NodeCordoned | NodeUncordoned | FleetDeclared | PolicyChosen
-Event = WorkloadEvent | FleetEvent
+ServiceEvent = (
+    Revised | Shifted | Settled | TakenBack | Scaled | ServicePaused | ServiceResumed | ServiceEnded
+)
+Event = WorkloadEvent | FleetEvent | ServiceEvent
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,14 +55,15 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A workload (for services: one replica of it) and its history in numbers.
 
-    `key` is the workload's name, for services `name/replica`. `seq` is the position of its submission in the event
-    log, which orders ties. `run_s` is the time its earlier attempts ran, `lost_s` the part of it that was run again,
-    `done` the work that they have saved, in the workload's own units.
+    `key` is the workload's name, for services `name/replica`; `revision` is the service's, 0 elsewhere. `seq` is the
+    position of its submission in the event log, which orders ties. `run_s` is the time its earlier attempts ran,
+    `lost_s` the part of it that was run again, `done` the work that they have saved, in the workload's own units.
     """
 
     key: str
     workload: Workload
     replica: int | None = None
+    revision: int = 0
     seq: int
     submitted_s: float
     waiting_since_s: float

@@ -45,6 +45,7 @@ def _submitted(record: Record | None, event: ev.Submitted, entry: ev.Entry) -> R
         key=event.key,
         workload=event.workload,
         replica=event.replica,
+        revision=event.revision,
         seq=entry.seq,
         submitted_s=entry.at_s,
         waiting_since_s=entry.at_s,

@@ -65,15 +65,49 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """How a new revision of a service takes over, by traffic share."""
+    """How a new revision of a service takes over.
+
+    `rolling`: one replica after another, at most `surge` more and `unavailable` fewer than wanted. `blue-green`: all
+    new ones beside the old, then all traffic at once. `canary`: by these shares of traffic, one after another. After
+    each step of the latter two the new revision is watched for `window_s`, and for `requests_min` requests where so
+    many come; it is taken back where it fails more than `error_rate_max` and more than the old one, breaks the SLO, or
+    where a replica of it is not ready within `ready_s`.
+    """
 
     strategy: str = "rolling"
     steps: tuple[float, ...] = (1.0,)
     auto_rollback: bool = True
+    surge: int = 1
+    unavailable: int = 0
+    window_s: float = 60.0
+    requests_min: int = 50
+    error_rate_max: float = 0.01
+    ready_s: float = 600.0
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """How requests reach a service: which replica is chosen, how many wait and for how long, what is sent again.
+
+    `concurrency` requests at most are with one replica (0: any number).
+    """
+
+    balance: str = "least-outstanding"
+    concurrency: int = 0
+    queue: int = 1000
+    queue_s: float = 30.0
+    hold_s: float = 120.0
+    deadline_s: float = 600.0
+    idempotent: bool = False
+    hedge_after_s: float | None = None
+    body_bytes_max: int = 16 * 2**20
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """What a `serve` workload needs beyond a program: a port (None: Suanli picks one), health and replicas."""
+    """What a `serve` workload needs beyond a program: a port (None: Suanli picks one), health and replicas.
+
+    A replica that shall end gets no new requests and has `drain_s` to answer those it has. `idle_s` without a request
+    stops all of them, where `replicas_min` is 0.
+    """
 
     port: int | None = None
     health_path: str = "/healthz"
@@ -81,6 +115,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     replicas_max: int | None = 1
     slo: Slo = Slo()
     update: Update = Update()
+    access: Access = Access()
+    drain_s: float = 30.0
+    idle_s: float = 300.0
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ import msgspec
 from suanli.domain import events as ev
 from suanli.domain.fleet import Fleet
 from suanli.domain.record import Record
+from suanli.domain.service import ServiceRecord
+from suanli.domain.service_transition import apply_to_service
 from suanli.domain.transition import apply
 
 DEFAULT_POLICY = "priority+as-requested+best-fit"
@@ -18,10 +20,20 @@ class World(msgspec.Struct, kw_only=True):
     fleet: Fleet | None = None
     cordoned: dict[str, bool] = msgspec.field(default_factory=dict[str, bool])
     policy: str = DEFAULT_POLICY
+    services: dict[str, ServiceRecord] = msgspec.field(default_factory=dict[str, ServiceRecord])
 
     def fold(self, entry: ev.Entry) -> None:
         """Take one entry in. O(1). Raises IllegalTransition and leaves the world as it was."""
         event = entry.event
+        if isinstance(event, ev.WorkloadEvent):
+            self.records[event.key] = apply(self.records.get(event.key), entry)
+        elif isinstance(event, ev.ServiceEvent):
+            self.services[event.service] = apply_to_service(self.services.get(event.service), entry)
+        else:
+            self._fold_fleet(event)
+        self.seq = entry.seq
+
+    def _fold_fleet(self, event: ev.FleetEvent) -> None:
         match event:
             case ev.FleetDeclared():
                 self.fleet = event.fleet
@@ -31,9 +43,6 @@ class World(msgspec.Struct, kw_only=True):
                 self.cordoned[event.node] = event.drain
             case ev.NodeUncordoned():
                 self.cordoned.pop(event.node, None)
-            case _:
-                self.records[event.key] = apply(self.records.get(event.key), entry)
-        self.seq = entry.seq
 
     def copy(self) -> "World":
         """A snapshot that later folds do not change. O(workloads), shallow: records are frozen."""
@@ -43,4 +52,5 @@ class World(msgspec.Struct, kw_only=True):
             fleet=self.fleet,
             cordoned=dict(self.cordoned),
             policy=self.policy,
+            services=dict(self.services),
         )

@@ -36,7 +36,12 @@ def require_digest(key: str, known: str, sent: str) -> None:
 
 def workload_keys(events: tuple[ev.Event, ...]) -> list[str]:
     """Keys of the records that the events change, each once, in order."""
-    return list(dict.fromkeys(event.key for event in events if not isinstance(event, ev.FleetEvent)))
+    return list(dict.fromkeys(event.key for event in events if isinstance(event, ev.WorkloadEvent)))
+
+
+def service_names(events: tuple[ev.Event, ...]) -> list[str]:
+    """Names of the services that the events change, each once, in order."""
+    return list(dict.fromkeys(event.service for event in events if isinstance(event, ev.ServiceEvent)))
 
 
 def fold_commit(draft: World, commit: Commit) -> tuple[ev.Entry, ...]:

@@ -8,7 +8,14 @@ from typing import NamedTuple
 from suanli.domain import events as ev
 from suanli.domain.decision import Decision, Memory
 from suanli.domain.world import World
-from suanli.ports.commit_rules import fold_commit, require_digest, require_epoch, require_seq, workload_keys
+from suanli.ports.commit_rules import (
+    fold_commit,
+    require_digest,
+    require_epoch,
+    require_seq,
+    service_names,
+    workload_keys,
+)
 from suanli.ports.memory_model_index import MemoryModelIndex
 from suanli.ports.store import DECISIONS_KEPT, IDEMPOTENCY_KEPT_S, Commit, Idempotency, Lease, Token
 
@@ -144,9 +151,13 @@ class MemoryStore:
             fleet=world.fleet,
             cordoned=dict(world.cordoned),
             policy=world.policy,
+            services={
+                name: world.services[name] for name in service_names(commit.events) if name in world.services
+            },
         )
         entries = fold_commit(draft, commit)
         world.records.update(draft.records)
+        world.services.update(draft.services)
         world.seq, world.fleet = draft.seq, draft.fleet
         world.cordoned, world.policy = draft.cordoned, draft.policy
         self._entries.extend(entries)

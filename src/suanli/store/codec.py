@@ -10,12 +10,14 @@ from suanli.domain.errors import UsageError
 from suanli.domain.events import Event
 from suanli.domain.fleet import Fleet
 from suanli.domain.record import Record
+from suanli.domain.service import ServiceRecord
 
 EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 RECORD = msgspec.json.Decoder(Record)
 DECISION = msgspec.json.Decoder(Decision)
 MEMORY = msgspec.json.Decoder(Memory)
 FLEET = msgspec.json.Decoder(Fleet | None)
+SERVICE = msgspec.json.Decoder(ServiceRecord)
 CORDONED = msgspec.json.Decoder(dict[str, bool])
 TEXT = msgspec.json.Decoder(str)
 TEXTS = msgspec.json.Decoder(tuple[str, ...])

@@ -4,10 +4,14 @@ import sqlalchemy as sa
 
 from suanli.domain import events as ev
 from suanli.domain.record import Record
+from suanli.domain.service import ServiceRecord
 from suanli.domain.world import World
-from suanli.ports.commit_rules import fold_commit, workload_keys
+from suanli.ports.commit_rules import fold_commit, service_names, workload_keys
 from suanli.ports.store import Commit
 from suanli.store import codec, sql
+
+_SERVICE = "service/"
+"""Before the names of services, among the rows of the fleet's state."""
 
 _CATCH_UP_MAX = 10_000
 """Further behind than this, reading the projection anew is cheaper than folding entries."""
@@ -19,7 +23,12 @@ def append(connection: sa.Connection, commit: Commit, head_seq: int) -> tuple[ev
         return ()
     bodies = sql.select_records(connection, workload_keys(commit.events))
     before = {key: codec.RECORD.decode(body) for key, body in bodies.items()}
-    draft = World(seq=head_seq, records=dict(before), cordoned=_cordoned(connection, commit.events))
+    draft = World(
+        seq=head_seq,
+        records=dict(before),
+        cordoned=_cordoned(connection, commit.events),
+        services=_services(connection, commit.events),
+    )
     entries = fold_commit(draft, commit)
     _write_entries(connection, entries)
     _write_records(connection, before, draft.records, entries)
@@ -55,6 +64,9 @@ def _read(connection: sa.Connection, head_seq: int) -> World:
         world.policy = codec.TEXT.decode(state["policy"])
     if "cordoned" in state:
         world.cordoned = codec.CORDONED.decode(state["cordoned"])
+    for name, body in state.items():
+        if name.startswith(_SERVICE):
+            world.services[name.removeprefix(_SERVICE)] = codec.SERVICE.decode(body)
     return world
 
 
@@ -63,6 +75,14 @@ def _cordoned(connection: sa.Connection, events: tuple[ev.Event, ...]) -> dict[s
         return {}
     body = sql.select_fleet_state(connection).get("cordoned")
     return {} if body is None else codec.CORDONED.decode(body)
+
+
+def _services(connection: sa.Connection, events: tuple[ev.Event, ...]) -> dict[str, ServiceRecord]:
+    names = service_names(events)
+    bodies = sql.select_fleet_state(connection) if names else {}
+    return {
+        name: codec.SERVICE.decode(bodies[_SERVICE + name]) for name in names if _SERVICE + name in bodies
+    }
 
 
 def _write_entries(connection: sa.Connection, entries: tuple[ev.Entry, ...]) -> None:
@@ -86,7 +106,7 @@ def _write_records(
 ) -> None:
     seqs: dict[str, list[int]] = {}
     for entry in entries:
-        if not isinstance(entry.event, ev.FleetEvent):
+        if isinstance(entry.event, ev.WorkloadEvent):
             seqs.setdefault(entry.event.key, []).append(entry.seq)
     new: list[sql.Row] = []
     changed: list[sql.Row] = []
@@ -109,3 +129,5 @@ def _write_fleet_state(connection: sa.Connection, draft: World, events: tuple[ev
         sql.save_fleet_state(connection, "policy", codec.to_text(draft.policy, codec.TEXT))
     if kinds & {ev.NodeCordoned, ev.NodeUncordoned}:
         sql.save_fleet_state(connection, "cordoned", codec.to_text(draft.cordoned, codec.CORDONED))
+    for name in service_names(events):
+        sql.save_fleet_state(connection, _SERVICE + name, codec.to_text(draft.services[name], codec.SERVICE))

@@ -8,12 +8,13 @@ from suanli.domain.errors import IllegalTransition
 from suanli.domain.fleet import Fleet
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
-from suanli.domain.workload import EndCause, Kind, Workload
+from suanli.domain.workload import EndCause, Kind, Service, Workload
 from suanli.domain.world import DEFAULT_POLICY, World
 
 KEYS = st.sampled_from(["a", "b", "c/0"])
 NUMBERS = st.integers(1, 3)
 PLACED = (Placement("n1", Share(cpus=1.0)),)
+SERVING = Workload(name="a", kind=Kind.SERVE, run=("serve",), service=Service())
 JOB = Workload(name="a", kind=Kind.JOB, run=("true",))
 
 EVENTS = st.one_of(
@@ -31,6 +32,14 @@ EVENTS = st.one_of(
     st.builds(ev.NodeUncordoned, node=KEYS),
     st.just(ev.FleetDeclared(fleet=Fleet(name="lab", nodes=()))),
     st.builds(ev.PolicyChosen, policy=st.sampled_from(["fifo", "sjf"])),
+    st.builds(ev.Revised, service=KEYS, number=NUMBERS, workload=st.just(SERVING)),
+    st.builds(ev.Shifted, service=KEYS, step=NUMBERS, shares=st.just({1: 0.5, 2: 0.5})),
+    st.builds(ev.Settled, service=KEYS, number=NUMBERS),
+    st.builds(ev.TakenBack, service=KEYS, number=NUMBERS, to=NUMBERS, why=st.just("slow")),
+    st.builds(ev.Scaled, service=KEYS, replicas=st.integers(0, 9)),
+    st.builds(ev.ServicePaused, service=KEYS),
+    st.builds(ev.ServiceResumed, service=KEYS),
+    st.builds(ev.ServiceEnded, service=KEYS),
 )
 
 
