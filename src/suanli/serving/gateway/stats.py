@@ -3,24 +3,9 @@
 Each worker writes its own file, replaced as a whole, about twice a second and whenever it has taken new routes.
 """
 
-import math
-
 import msgspec
 
-BUCKETS = 96
-FIRST_S, GROWTH = 0.0005, 1.15
-"""Latencies are counted in buckets that grow by 15 %, from half a millisecond to over 5 minutes."""
-
-
-def bucket_of(seconds: float) -> int:
-    """The bucket that counts it: the first whose upper bound is no less."""
-    if seconds <= FIRST_S:
-        return 0
-    return min(BUCKETS - 1, math.ceil(math.log(seconds / FIRST_S) / math.log(GROWTH)))
-
-
-def upper_s(bucket: int) -> float:
-    return FIRST_S * GROWTH**bucket
+from suanli.domain.traffic import BUCKETS
 
 
 def _zeros() -> list[int]:

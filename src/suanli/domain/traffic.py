@@ -1,0 +1,70 @@
+"""What was seen of a service's requests in a stretch of time."""
+
+import math
+
+import msgspec
+
+BUCKETS = 96
+FIRST_S, GROWTH = 0.0005, 1.15
+"""Latencies are counted in buckets that grow by 15 %, from half a millisecond to over 5 minutes."""
+
+
+def bucket_of(seconds: float) -> int:
+    """The bucket that counts it: the first whose upper bound is no less."""
+    if seconds <= FIRST_S:
+        return 0
+    return min(BUCKETS - 1, math.ceil(math.log(seconds / FIRST_S) / math.log(GROWTH)))
+
+
+def upper_s(bucket: int) -> float:
+    """The longest latency that the bucket counts."""
+    return FIRST_S * GROWTH**bucket
+
+
+Histogram = tuple[int, ...]
+"""Answers by bucket, int[BUCKETS], or empty where none was counted."""
+
+
+def count_above(histogram: Histogram, limit_s: float) -> int:
+    """Answers that surely took longer than `limit_s`: those of the bucket in which it lies are given the benefit."""
+    return sum(histogram[bucket_of(limit_s) + 1 :])
+
+
+def quantile_s(histogram: Histogram, quantile: float) -> float | None:
+    """The upper bound of the bucket in which that quantile lies, None without answers. O(BUCKETS)."""
+    total, seen = sum(histogram), 0
+    for bucket, count in enumerate(histogram):
+        seen += count
+        if count and seen >= quantile * total:
+            return upper_s(bucket)
+    return None
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one revision of a service, for `length_s`. `failed` are answers that failed, the gateway's refusals left out.
+
+    Histograms count whole latencies, times to the first byte, and times per further token.
+    """
+
+    length_s: float = 0.0
+    requests: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    latency: Histogram = ()
+    first_byte: Histogram = ()
+    per_token: Histogram = ()
+
+
+class Demand(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a service as a whole: what `waits` for a replica now, what is `in_flight`, `arrived` in `length_s`.
+
+    `idle_s` is how long ago the last request came, None where none ever did. `known` is false while no gateway says
+    anything: then nothing follows from all this.
+    """
+
+    known: bool = False
+    waiting: int = 0
+    in_flight: int = 0
+    arrived: int = 0
+    length_s: float = 0.0
+    idle_s: float | None = None
