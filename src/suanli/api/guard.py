@@ -32,6 +32,10 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """All that answers without a token. A test holds every other route to it."""
 
 BODY_BYTES_MAX = 2**20
+PIECE_BYTES_MAX = 8 * 2**20
+PIECE_PATH = re.compile(r"/v1/models/[^/]{1,100}/uploads/[0-9a-f]{40}/[0-9a-f]{64}")
+"""What may be larger: a piece of a model's file, which its route takes a few of at a time."""
+
 REQUESTS_PER_S = 100.0
 FAILED_LOGINS_PER_MINUTE = 5.0
 TOKENS_READ_EVERY_S = 2.0
@@ -83,12 +87,13 @@ class Guard:
             self._check_host(headers, scope["method"])
             if scope["path"] not in OPEN_PATHS:
                 state["actor"] = await self._check_token(headers, scope)
-            _check_length(headers)
+            bytes_max = _bytes_max(scope)
+            _check_length(headers, bytes_max)
         except SuanliError as error:
             await problems.response(error, request_id)(scope, receive, send)
             return
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, _bounded(receive), send)
+            await self._app(scope, _bounded(receive, bytes_max), send)
 
     def _check_host(self, headers: Headers, method: str) -> None:
         """A name that leads here by DNS is no name of ours: so no web page can speak to this port."""
@@ -150,16 +155,21 @@ def _is_own(origins: list[str], host: str) -> bool:
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower() and not parts.path
 
 
-def _check_length(headers: Headers) -> None:
+def _bytes_max(scope: Scope) -> int:
+    is_piece = scope["method"] == "PUT" and PIECE_PATH.fullmatch(scope["path"]) is not None
+    return PIECE_BYTES_MAX if is_piece else BODY_BYTES_MAX
+
+
+def _check_length(headers: Headers, bytes_max: int) -> None:
     said = headers.get("content-length", "0")
-    if not re.fullmatch(r"[0-9]{1,15}", said) or int(said) > BODY_BYTES_MAX:
+    if not re.fullmatch(r"[0-9]{1,15}", said) or int(said) > bytes_max:
         raise problems.TooLarge(
-            remedy=f"Send at most {BODY_BYTES_MAX // 2**20} MiB; split the declarations.",
-            evidence={"bytes_max": BODY_BYTES_MAX},
+            remedy=f"Send at most {bytes_max // 2**20} MiB; split the declarations.",
+            evidence={"bytes_max": bytes_max},
         )
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, bytes_max: int) -> Receive:
     """The same limit for a body that does not say its length."""
     received = 0
 
@@ -167,7 +177,7 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > BODY_BYTES_MAX:
+        if received > bytes_max:
             raise HTTPException(413)
         return message
 

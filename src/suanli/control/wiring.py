@@ -1,7 +1,7 @@
 """The one place where adapters meet: from settings to a controller with all that lies outside of it."""
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
@@ -15,6 +15,7 @@ from suanli.control.declare import declare
 from suanli.control.home import Home
 from suanli.control.journal import Journal
 from suanli.control.machines import EMBEDDED, Machines, machines
+from suanli.control.models import registry_of
 from suanli.control.requests import choose_policy, kept_rules
 from suanli.control.snapshot import Snapshot
 from suanli.control.watch import Watch
@@ -43,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `engine` is `embedded` (a Ray cluster of its own on this machine), `fake` (`fake_nodes`, which are in memory only),
     or the address of a Ray cluster. `alerts` is a file of `kind: alert` documents. With `detach` a shutdown leaves
     running work alone. A `host` other than loopback needs `tls_cert` and `tls_key`; `hosts` are further names under
-    which clients may reach it.
+    which clients may reach it. `models` is where models' files lie: empty for a folder in the home, or a URL.
     """
 
     home: Path = Path("~/.suanli")
@@ -59,10 +60,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     hosts: tuple[str, ...] = ()
+    models: str = ""
 
 
 class Running:
-    """A controller and what stands around it. `stop` asks the loop to end, `at_once` not to wait for anything."""
+    """A controller and what stands around it. `stop` asks the loop to end, `at_once` not to wait for anything.
+
+    `models_in_use` says which (name, number) of the registry running services need; whoever serves models sets it.
+    """
 
     def __init__(self, settings: Settings, home: Home, controller: Controller, holder: str) -> None:
         self.settings = settings
@@ -74,6 +79,9 @@ class Running:
         self.stop = Event()
         self.at_once = Event()
         self.cycles = LoopStats()
+        ports = controller.ports
+        self.models = registry_of(home.path, settings.models, ports.store.models, ports.clock.now_s)
+        self.models_in_use: Callable[[], Collection[tuple[str, int]]] = frozenset
 
     def stats(self, snapshot: Snapshot) -> LoopStats:
         """What the loop knows of itself, for `/metrics`."""

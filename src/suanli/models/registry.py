@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -136,12 +135,12 @@ class Registry:
         with self._alone(upload):
             self._uploads.drop(upload)
 
-    def open_file(self, name: str, number: int, path: str) -> tuple[ModelFile, BinaryIO]:
+    def file(self, name: str, number: int, path: str) -> ModelFile:
         """A file of a version. Raises NotFound."""
         version = self.index.version(Reference(name=name, number=number))
         for file in version.files:
             if file.path == path:
-                return file, self.blobs.open(file.sha256)
+                return file
         raise NotFound(
             f"{version.reference} has no file of that path.",
             remedy=f"`suanli models show {version.reference}` lists its files.",

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,7 @@ class RemoteBlobs:
     def __init__(self, address: Address) -> None:
         self.url = address.url
         self._root = address.path
+        self._putting = tuple(threading.Lock() for _ in range(16))  # by content: the same one is sent once
         with told(self.url):
             self._files = _file_system(address.scheme)
 
@@ -107,10 +109,17 @@ class RemoteBlobs:
                 return None
 
     def put(self, sha256: str, file: Path) -> None:
+        sent_bytes = file.stat().st_size
+        with self._putting[int(sha256[:2], 16) % len(self._putting)]:
+            if self.size(sha256) != sent_bytes:
+                self._put(sha256, file, sent_bytes)
+        file.unlink()
+
+    def _put(self, sha256: str, file: Path, sent_bytes: int) -> None:
         with told(self.url):
             self._files.makedirs(self._path(sha256).rpartition("/")[0], exist_ok=True)
             self._files.put_file(str(file), self._path(sha256))
-        written_bytes, sent_bytes = self.size(sha256), file.stat().st_size
+        written_bytes = self.size(sha256)
         if written_bytes != sent_bytes:
             self.remove(sha256)
             raise Unavailable(
@@ -118,7 +127,6 @@ class RemoteBlobs:
                 remedy="Try again; if it stays so, check the storage.",
                 code="SL-MODEL-STORAGE",
             )
-        file.unlink()
 
     def open(self, sha256: str) -> BinaryIO:
         with told(self.url):

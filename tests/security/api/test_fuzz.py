@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.models.files import gguf, push
 
 SCENE = """
 kind: serve
@@ -78,6 +79,7 @@ def values(schema: dict[str, Any], document: dict[str, Any]) -> st.SearchStrateg
 @pytest.fixture
 def described(house):
     house.apply(SCENE)
+    push(house.running.models, {"m.gguf": gguf()})
     house.cycle(5)
     return house.api.get("/openapi.json").json()
 
@@ -161,6 +163,8 @@ def test_answers_are_what_the_description_says(house, described):
         "/v1/explain/{name}": "/v1/explain/big?level=2",
         "/v1/logs/{key}": "/v1/logs/chat/0",
         "/v1/series": "/v1/series?subject=chat/0&metric=cpu_cores",
+        "/v1/models/{name}": "/v1/models/chat",
+        "/v1/models/{name}/{number}": "/v1/models/chat/1",
     }
     checked = 0
     for method, path, operation in operations(described):

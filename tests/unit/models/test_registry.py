@@ -52,9 +52,9 @@ def test_a_pushed_version_is_its_files_byte_by_byte(registry):
     assert (version.actor, version.created_s) == ("ada", 7.0)
     assert version.size_bytes == sum(map(len, FILES.values()))
     for path, body in FILES.items():
-        file, opened = registry.open_file("chat", 1, path)
-        with opened:
-            assert (file, opened.read()) == (file_of(path, body), body)
+        assert registry.file("chat", 1, path) == file_of(path, body)
+        with registry.blobs.open(file_of(path, body).sha256) as opened:
+            assert opened.read() == body
     assert staged(registry) == []
 
 
