@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 
 from suanli.control.fleet import capacity
+from suanli.control.front import Front
 from suanli.control.launch import launch_of
 from suanli.control.reconcile import Findings, reconcile
 from suanli.control.watch import Watch
@@ -18,16 +19,18 @@ from suanli.domain.errors import Conflict, Deposed, IllegalTransition, StaleWrit
 from suanli.domain.fleet import Fleet
 from suanli.domain.observation import Observation
 from suanli.domain.record import Record, Status
+from suanli.domain.traffic import Demand
 from suanli.domain.workload import EndCause
 from suanli.domain.world import World
 from suanli.kernel.invariants import violations
 from suanli.kernel.outcome import events_of
+from suanli.kernel.services import Sight, tend
 from suanli.kernel.state import State
 from suanli.kernel.step import step
 from suanli.policies.registry import parse
 from suanli.ports.clock import Clock
 from suanli.ports.engine import Engine, Nodes
-from suanli.ports.store import Commit, Lease, Store
+from suanli.ports.store import Commit, Idempotency, Lease, Store
 from suanli.ports.telemetry import Telemetry
 
 ACTOR = "controller"
@@ -53,7 +56,15 @@ class Controller:
     What it keeps in memory can be dropped at any moment: everything is read again from the store and the engine.
     """
 
-    def __init__(self, ports: Ports, *, holder: str, home: Path, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        holder: str,
+        home: Path,
+        watch: Watch | None = None,
+        front: Front | None = None,
+    ) -> None:
         self.ports = ports
         self.mutex = RLock()
         self.world = World()
@@ -64,6 +75,7 @@ class Controller:
         self.trouble: SuanliError | None = None
         self.cycle_s = 0.0
         self.watch = watch
+        self.front = front
         self.winds_down = False  # from the next cycle on nothing starts, and what runs is told to end
         self._holder = holder
         self._home = home
@@ -94,6 +106,15 @@ class Controller:
         for entry in entries:
             self.world.fold(entry)
         self._take_in(entries)
+
+    def tell(self, events: Sequence[ev.Event], actor: str, idempotency: Idempotency | None = None) -> None:
+        """Append what somebody asked for, fold it, and let the next cycle begin at once. Under the mutex."""
+        commit = Commit(
+            events=tuple(events), actor=actor, at_s=self.ports.clock.now_s(), idempotency=idempotency
+        )
+        self.ports.store.commit(commit)
+        self.refresh()
+        self.ports.clock.wake()
 
     def give_up(self) -> None:
         """Let the lease go, so that a successor need not wait."""
@@ -133,12 +154,15 @@ class Controller:
         findings = reconcile(self.world, self.seen, self._missing_since_s, now_s)
         self._missing_since_s = {key: self._missing_since_s.get(key, now_s) for key in findings.missing}
         self._record(findings.events)
+        self._direct(now_s)
         self._act_on(findings)
         self._measure(now_s)
         if self.winds_down:
             self._end_all()
         else:
+            self._tend(now_s)
             self._decide(now_s)
+        self._direct(now_s)
         if self.watch is not None:
             self.watch.look(now_s, self.state.table.names, self.state.live.keys() | self.state.waiting.keys())
 
@@ -155,6 +179,29 @@ class Controller:
     def _count_nodes(self) -> None:
         here = capacity(self.world.fleet, self.seen.nodes, self.world.cordoned)
         self.state.set_nodes(here.fleet, here.unusable)
+
+    def _direct(self, now_s: float) -> None:
+        """Requests go to who can answer them, and to nobody who is about to end."""
+        if self.front is not None:
+            self.front.direct(self.world, self.seen, now_s)
+
+    def _tend(self, now_s: float) -> None:
+        """What services should become is written down; the step then places their replicas like all other work."""
+        replicas: dict[str, list[Record]] = {}
+        for record in self.world.records.values() if self.world.services else ():
+            if record.revision:
+                replicas.setdefault(record.name, []).append(record)
+        draining = frozenset(name for name, drain in self.world.cordoned.items() if drain)
+        events: list[ev.Event] = []
+        for name, service in self.world.services.items():
+            sight = Sight(
+                replicas=tuple(replicas.get(name, ())),
+                windows=self.front.windows(name, service.step_s) if self.front else {},
+                demand=self.front.demand(name, now_s) if self.front else Demand(known=True),
+                draining=draining,
+            )
+            events += tend(service, sight, now_s)
+        self._record(events)
 
     def _decide(self, now_s: float) -> None:
         policy = parse(self.world.policy)
@@ -249,7 +296,10 @@ class Controller:
 
     def _stop(self, record: Record) -> None:
         attempt = record.attempt
-        if attempt is not None and attempt.stop_cause is not None:
+        if attempt is None or attempt.stop_cause is None:
+            return
+        # a replica ends once it has answered what it was asked; until then every cycle comes back to it
+        if self.front is None or self.front.is_done_with(record, self.ports.clock.now_s()):
             self.ports.engine.stop(record.key, attempt.number, attempt.stop_cause, record.workload.grace_s)
 
     def _note(self, error: SuanliError) -> None:

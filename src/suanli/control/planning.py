@@ -15,11 +15,11 @@ from suanli.domain.resources import Share
 from suanli.domain.workload import Workload
 from suanli.kernel.outcome import carried_out
 from suanli.kernel.relax import Relaxation, would_run_if
+from suanli.kernel.services import beginning
 from suanli.kernel.state import State
 from suanli.kernel.step import step
 from suanli.policies.parts import Policy
 from suanli.reports.sentences import sentence
-from suanli.spec.expand import expand
 
 EXPLAINED_SHAPES_MAX = 50
 """Distinct shapes for which a plan also says what would make them run."""
@@ -113,7 +113,7 @@ def submit(trial: State, workloads: Sequence[Workload], now_s: float) -> dict[st
     seq = max((record.seq for record in trial.records.values()), default=0)
     fresh: list[Record] = []
     for workload in workloads:
-        for key, replica in expand(workload):
+        for key, replica in beginning(workload, trial.records):
             keys[key] = None
             seq += 1
             before = trial.records.get(key)

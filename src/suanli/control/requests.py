@@ -1,10 +1,11 @@
 """What users may ask of a running controller. Each verb checks, then appends events; the next cycle acts on them."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from suanli.control import changes, services
 from suanli.control.controller import Controller
 from suanli.control.fleet import capacity
 from suanli.control.planning import Plan, plan
@@ -12,14 +13,14 @@ from suanli.control.what_if import Changes, WhatIf, compare
 from suanli.domain import events as ev
 from suanli.domain.alerts import AlertRule
 from suanli.domain.decision import Memory
-from suanli.domain.errors import Conflict, NotFound, SpecError, UsageError
+from suanli.domain.errors import Conflict, NotFound, UsageError
 from suanli.domain.fleet import Fleet
 from suanli.domain.record import Record, Status
 from suanli.domain.workload import Workload
 from suanli.kernel.state import State
 from suanli.policies.registry import parse
-from suanli.ports.store import Commit, Idempotency, Store
-from suanli.spec import OwnAccelerator, expand
+from suanli.ports.store import Idempotency, Store
+from suanli.spec import OwnAccelerator
 
 PLAN_KEPT_S = 3600.0
 
@@ -58,7 +59,7 @@ def make_plan(controller: Controller, asked: Asked, *, policy: str = "") -> Plan
     """What would happen if this were applied now. Changes nothing but the list of plans shown."""
     with controller.mutex:
         controller.refresh()
-        fresh, _ = _changes(controller, asked)
+        fresh, _ = changes.split(controller.world, asked.workloads)
         answer = _plan_of(controller, msgspec.structs.replace(asked, workloads=fresh), policy)
         shown = _Shown(asked=asked, policy=policy, plan=answer)
         now_s = controller.ports.clock.now_s()
@@ -75,14 +76,14 @@ def apply(controller: Controller, asked: Asked, *, actor: str, idempotency_key: 
     """
     with controller.mutex:
         controller.refresh()
-        fresh, unchanged = _changes(controller, asked)
-        _refuse_cycles(controller, fresh)
-        events = _submissions(controller, fresh)
+        fresh, unchanged = changes.split(controller.world, asked.workloads)
+        changes.refuse_cycles(controller.world, fresh)
+        events = changes.submissions(controller.world, fresh)
         if asked.fleet is not None and asked.fleet != controller.world.fleet:
             events.insert(0, ev.FleetDeclared(fleet=asked.fleet))
         key = _idempotency(idempotency_key, asked)
         if events or key:
-            _commit(controller, events, actor, key)
+            controller.tell(events, actor, key)
         _keep(controller, asked)
         return Applied(
             submitted=tuple(w.name for w in fresh),
@@ -104,7 +105,7 @@ def apply_plan(controller: Controller, plan_id: str, *, actor: str, idempotency_
             )
         shown = msgspec.json.decode(body, type=_Shown)
         controller.refresh()
-        fresh, _ = _changes(controller, shown.asked)
+        fresh, _ = changes.split(controller.world, shown.asked.workloads)
         now = _plan_of(controller, msgspec.structs.replace(shown.asked, workloads=fresh), shown.policy)
         if now.plan_id != plan_id:
             raise Conflict(
@@ -122,13 +123,25 @@ def apply_plan(controller: Controller, plan_id: str, *, actor: str, idempotency_
 
 def stop(controller: Controller, name: str, *, actor: str) -> tuple[str, ...]:
     """End it for good, with its grace. Raises NotFound, Conflict where it has ended already."""
-    return _each(
-        controller, name, actor, lambda r: not r.status.is_final, lambda key: ev.StopRequested(key=key)
-    )
+    with controller.mutex:
+        controller.refresh()
+        records = records_of(controller, name)
+        ends = services.end(controller.world, name, records)
+        keys = tuple(record.key for record in records if not record.status.is_final)
+        if not keys and not ends:
+            raise _not_now(name, records)
+        controller.tell([*ends, *(ev.StopRequested(key=key) for key in keys)], actor)
+        return keys or (name,)
 
 
 def retry(controller: Controller, name: str, *, actor: str) -> tuple[str, ...]:
     """Let a finished workload run again. Raises NotFound, Conflict where it has not finished."""
+    with controller.mutex:
+        controller.refresh()
+        again = services.begin_again(controller.world, name)
+        if again:
+            controller.tell(again, actor)
+            return (name,)
     return _each(controller, name, actor, lambda r: r.status.is_final, lambda key: ev.Retried(key=key))
 
 
@@ -147,7 +160,7 @@ def cordon(controller: Controller, node: str, *, actor: str, drain: bool = False
     with controller.mutex:
         controller.refresh()
         _known_node(controller, node)
-        _commit(controller, [ev.NodeCordoned(node=node, drain=drain)], actor)
+        controller.tell([ev.NodeCordoned(node=node, drain=drain)], actor)
 
 
 def uncordon(controller: Controller, node: str, *, actor: str) -> None:
@@ -155,7 +168,7 @@ def uncordon(controller: Controller, node: str, *, actor: str) -> None:
     with controller.mutex:
         controller.refresh()
         _known_node(controller, node)
-        _commit(controller, [ev.NodeUncordoned(node=node)], actor)
+        controller.tell([ev.NodeUncordoned(node=node)], actor)
 
 
 def choose_policy(controller: Controller, name: str, *, actor: str) -> str:
@@ -164,17 +177,20 @@ def choose_policy(controller: Controller, name: str, *, actor: str) -> str:
     with controller.mutex:
         controller.refresh()
         if chosen != controller.world.policy:
-            _commit(controller, [ev.PolicyChosen(policy=chosen)], actor)
+            controller.tell([ev.PolicyChosen(policy=chosen)], actor)
     return chosen
 
 
 def records_of(controller: Controller, name: str) -> tuple[Record, ...]:
-    """The record of a key, or all records of a workload's name. Raises NotFound with the nearest names."""
+    """The record of a key, or all records of a workload's name: none of a service that never had a replica.
+
+    Raises NotFound with the nearest names.
+    """
     record = controller.world.records.get(name)
     if record is not None:
         return (record,)
     found = tuple(r for r in controller.world.records.values() if r.name == name)
-    if not found:
+    if not found and name not in controller.world.services:
         known = sorted({r.name for r in controller.world.records.values()})
         raise NotFound(
             f"There is no workload {name!r}.",
@@ -198,78 +214,14 @@ def _each(
         records = records_of(controller, name)
         keys = tuple(record.key for record in records if applies(record))
         if not keys:
-            raise Conflict(
-                f"{name} is {records[0].status.value}.",
-                remedy=f"See `suanli explain {name}`.",
-                code="SL-STATE",
-            )
-        _commit(controller, [event(key) for key in keys], actor)
+            raise _not_now(name, records)
+        controller.tell([event(key) for key in keys], actor)
         return keys
 
 
-def _changes(controller: Controller, asked: Asked) -> tuple[tuple[Workload, ...], tuple[str, ...]]:
-    """Workloads to submit, and names of those that are there as declared (waiting, running or succeeded)."""
-    fresh: list[Workload] = []
-    unchanged: list[str] = []
-    for workload in asked.workloads:
-        records = [r for key, _ in expand(workload) if (r := controller.world.records.get(key))]
-        present = [r for r in records if r.status not in (Status.FAILED, Status.STOPPED)]
-        if any(r.workload == workload for r in present):
-            unchanged.append(workload.name)
-        elif any(not r.status.is_final for r in present):
-            raise Conflict(
-                f"{workload.name} is {present[0].status.value} with another declaration.",
-                remedy=f"Stop it first (`suanli stop {workload.name}`), or give the new one another name.",
-                evidence={"changed": _changed_fields(present[0].workload, workload)},
-                code="SL-APPLY-CHANGED",
-            )
-        else:
-            fresh.append(workload)
-    return tuple(fresh), tuple(unchanged)
-
-
-def _changed_fields(before: Workload, after: Workload) -> list[str]:
-    return [name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name)]
-
-
-def _submissions(controller: Controller, fresh: Sequence[Workload]) -> list[ev.Event]:
-    events: list[ev.Event] = []
-    for workload in fresh:
-        for key, replica in expand(workload):
-            before = controller.world.records.get(key)
-            if before is None or before.status.is_final:
-                events.append(ev.Submitted(key=key, workload=workload, replica=replica))
-    return events
-
-
-def _refuse_cycles(controller: Controller, fresh: Sequence[Workload]) -> None:
-    """Raises SpecError naming a cycle that the new workloads close with those already accepted."""
-    edges: dict[str, Sequence[str]] = {
-        r.name: r.workload.depends_on for r in controller.world.records.values()
-    }
-    edges.update({w.name: w.depends_on for w in fresh})
-    for workload in fresh:
-        cycle = _path_back_to(workload.name, edges)
-        if cycle:
-            raise SpecError(
-                f"{' waits for '.join(cycle)}: none of them could ever start.",
-                remedy="Remove one `after` or `model.from` of the cycle.",
-                code="SL-SPEC-CYCLE",
-            )
-
-
-def _path_back_to(start: str, edges: Mapping[str, Sequence[str]]) -> list[str]:
-    """A path from `start` along `edges` back to itself, or empty. O(edges)."""
-    paths = [[start, name] for name in edges.get(start, ())]
-    visited: set[str] = set()
-    while paths:
-        path = paths.pop()
-        if path[-1] == start:
-            return path
-        if path[-1] not in visited:
-            visited.add(path[-1])
-            paths += [[*path, name] for name in edges.get(path[-1], ())]
-    return []
+def _not_now(name: str, records: Sequence[Record]) -> Conflict:
+    standing = records[0].status.value if records else "without replicas"
+    return Conflict(f"{name} is {standing}.", remedy=f"See `suanli explain {name}`.", code="SL-STATE")
 
 
 def _plan_of(controller: Controller, asked: Asked, policy: str) -> Plan:
@@ -363,14 +315,3 @@ def _known_node(controller: Controller, node: str) -> None:
             remedy="See `suanli nodes`.",
             evidence={"known": sorted(names)[:20]},
         )
-
-
-def _commit(
-    controller: Controller, events: Sequence[ev.Event], actor: str, idempotency: Idempotency | None = None
-) -> None:
-    commit = Commit(
-        events=tuple(events), actor=actor, at_s=controller.ports.clock.now_s(), idempotency=idempotency
-    )
-    controller.ports.store.commit(commit)
-    controller.refresh()
-    controller.ports.clock.wake()

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ from suanli.domain.fleet import Fleet, Node
 from suanli.domain.record import Record
 from suanli.domain.workload import Kind, Workload
 from suanli.kernel.backfill import left_s
+from suanli.kernel.services import beginning, replicas_of
 from suanli.kernel.state import State, unended
 from suanli.perf.durations import mean_speed
 from suanli.perf.prediction import UNKNOWN_S
@@ -22,7 +23,6 @@ from suanli.sim.foresee import LIVE, on_grid
 from suanli.sim.outcome import Outcome
 from suanli.sim.simulation import Simulation
 from suanli.sim.trace import NOBODY
-from suanli.spec.expand import expand
 from suanli.spec.problems import nearest
 
 NODES_MAX = 100_000
@@ -160,7 +160,7 @@ def _number(node: str, name: str) -> int | None:
 def _outlook(
     state: State, memory: Memory, policy: Policy, workloads: Sequence[Workload], now_s: float
 ) -> Outlook:
-    keys = {key: (workload.name, replica) for workload in workloads for key, replica in expand(workload)}
+    keys = {key: who for workload in workloads for key, who in _replicas(state, workload)}
     fresh = [w for w in workloads if not _is_there(state, w)]
     submit(state, fresh, now_s)
     rng = np.random.default_rng(len(state.records))
@@ -201,8 +201,26 @@ def _play(run: Simulation, steps_max: int) -> float | None:
 
 
 def _is_there(state: State, workload: Workload) -> bool:
-    records = [record for key, _ in expand(workload) if (record := state.records.get(key))]
-    return any(record.workload == workload and not record.status.is_final for record in records)
+    return any(
+        record.workload == workload and not record.status.is_final for record in _records(state, workload)
+    )
+
+
+def _records(state: State, workload: Workload) -> list[Record]:
+    if workload.service is None:
+        record = state.records.get(workload.name)
+        return [record] if record else []
+    return replicas_of(workload.name, state.records)
+
+
+def _replicas(state: State, workload: Workload) -> Iterator[tuple[str, tuple[str, int | None]]]:
+    """What runs of it or would be added, by key."""
+    if _is_there(state, workload):
+        there = ((r.key, r.replica) for r in _records(state, workload) if not r.status.is_final)
+    else:
+        there = beginning(workload, state.records)
+    for key, replica in there:
+        yield key, (workload.name, replica)
 
 
 def _left(state: State, record: Record, now_s: float) -> float:

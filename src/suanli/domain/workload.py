@@ -102,6 +102,14 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 16 * 2**20
 
 
+class ModelUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of the registry: `ref` as it was written (`chat@prod`), and the version that it named when accepted."""
+
+    ref: str
+    name: str = ""
+    number: int = 0
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What a `serve` workload needs beyond a program: a port (None: Suanli picks one), health and replicas.
 
@@ -144,6 +152,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     workdir: str = ""
     after: tuple[str, ...] = ()
     model_from: str = ""
+    model: ModelUse | None = None
     not_before_s: float | None = None
     duration_s: float | None = None
     speeds: dict[str, float] = msgspec.field(default_factory=dict[str, float])

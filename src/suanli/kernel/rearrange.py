@@ -85,13 +85,17 @@ def rearrange(state: State, outlook: Outlook, changes: Changes, now_s: float, po
 
 
 def _drain(state: State, changes: Changes, now_s: float) -> None:
-    """Everything on a draining node is moved; what cannot be preempted is left to end by itself."""
+    """Everything on a draining node is moved; what cannot be preempted is left to end by itself.
+
+    Replicas of services are ended once others stand in for them (`services.tend`), and not before.
+    """
     draining = {name for name, why in state.unusable.items() if why == "draining"}
     if not draining:
         return
     for record in by_seq(state.live):
         on_it = record.attempt is not None and any(p.node in draining for p in record.attempt.placements)
-        if on_it and record.workload.preemptible and record.key not in changes.stopping:
+        movable = record.workload.preemptible and not record.revision
+        if on_it and movable and record.key not in changes.stopping:
             changes.stop(record, EndCause.DRAINED, now_s)
 
 

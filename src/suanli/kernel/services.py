@@ -3,6 +3,7 @@
 Beside the step, which places replicas like any other work: how many there are, of which revision, who gets the traffic.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -13,7 +14,7 @@ from suanli.domain.record import Record, Status, key_of
 from suanli.domain.service import Phase, ServiceRecord
 from suanli.domain.service_transition import apply_to_service
 from suanli.domain.traffic import Demand, Window
-from suanli.domain.workload import Update
+from suanli.domain.workload import Update, Workload
 from suanli.policies.verdict import verdict
 
 PATIENCE_WINDOWS = 3.0
@@ -63,8 +64,29 @@ def _lives(record: Record) -> bool:
     return not record.status.is_final and not record.stop_requested
 
 
-def first_replicas(update: Update, replicas: int) -> int:
-    """How many replicas an update begins with."""
+def replicas_of(name: str, records: Mapping[str, Record]) -> list[Record]:
+    """All records of a service's replicas, ended ones too. O(replicas): their numbers leave no gaps."""
+    found: list[Record] = []
+    while (record := records.get(key_of(name, len(found)))) is not None:
+        found.append(record)
+    return found
+
+
+def beginning(workload: Workload, records: Mapping[str, Record]) -> tuple[tuple[str, int | None], ...]:
+    """(key, replica) of every record that a workload begins with: itself, or of a service as many replicas as its first
+    revision starts with at once, or as another revision does beside those that are there."""
+    if workload.service is None:
+        return ((workload.name, None),)
+    there = replicas_of(workload.name, records)
+    count = workload.service.replicas_min
+    if any(_lives(record) for record in there):
+        count = _first_step(workload.service.update, count)
+    numbers = _free_numbers(there)
+    return tuple((key_of(workload.name, n), n) for n in itertools.islice(numbers, count))
+
+
+def _first_step(update: Update, replicas: int) -> int:
+    """How many new replicas an update begins with."""
     if update.strategy == "rolling":
         return min(replicas, max(1, update.surge))
     return _for_share(_steps(update)[0], replicas)

@@ -1,6 +1,5 @@
 """What people declare, in YAML or JSON, read into domain values; every mistake with its place and a remedy."""
 
-from suanli.spec.expand import expand
 from suanli.spec.problems import Problem, SpecErrors
 from suanli.spec.read import Declarations, read
 from suanli.spec.schema import schema
@@ -16,7 +15,6 @@ __all__ = [
     "Problem",
     "Source",
     "SpecErrors",
-    "expand",
     "read",
     "schema",
 ]

@@ -19,6 +19,7 @@ DOCUMENT_CHARS_MAX = 2**20
 TEXT_CHARS_MAX = 64 * 2**10
 VALUES_MAX = 200_000
 DEPTH_MAX = 32
+TOO_DEEP = f"values are nested deeper than {DEPTH_MAX} levels"
 
 Plain = str | list["Plain"] | dict[str, "Plain"] | None
 
@@ -150,7 +151,7 @@ class _Composer:
     def _bound(self, event: Any, mark: Mark, depth: int) -> None:
         self._values += 1
         if depth > DEPTH_MAX:
-            raise _Unreadable(mark, f"values are nested deeper than {DEPTH_MAX} levels")
+            raise _Unreadable(mark, TOO_DEEP)
         if self._values > VALUES_MAX:
             raise _Unreadable(mark, f"a document has more than {VALUES_MAX:,} values", "Split it.")
         if event.end_mark.index - self._began > DOCUMENT_CHARS_MAX:
@@ -172,6 +173,8 @@ def _syntax_error(source: Source, error: yaml.YAMLError) -> Problem:
     else:
         mark = _mark_at(source, getattr(error, "position", 0))
     reason = str(getattr(error, "problem", None) or getattr(error, "reason", "it cannot be read"))
+    if "maximum nesting depth" in reason:  # libyaml has a limit, too, and looks ahead
+        return Problem(file=mark.file, line=mark.line, column=mark.column, message=TOO_DEEP)
     message, remedy = f"this is not YAML: {reason}", _syntax_remedy(source, mark, reason)
     return Problem(file=mark.file, line=mark.line, column=mark.column, message=message, remedy=remedy)
 

@@ -105,15 +105,24 @@ def test_stop_retry_hold_and_release(house):
     assert house.workload("digits")["status"] == "succeeded"
 
 
-def test_one_replica_of_a_service_is_stopped_by_its_key(house):
+def test_a_replica_that_is_stopped_by_its_key_is_replaced_and_a_service_that_is_stopped_stays_so(house):
     house.apply(CHAT)
     house.cycle(4)
     assert house.api.post("/v1/workloads/chat/1/stop").json() == {"keys": ["chat/1"]}
-    house.cycle(2)
-    assert [v["status"] for v in house.api.get("/v1/workloads/chat").json()["workloads"]] == [
-        "running",
-        "stopped",
+    house.cycle(4)
+    views = house.api.get("/v1/workloads/chat").json()["workloads"]
+    assert [(v["key"], v["status"]) for v in views] == [
+        ("chat/0", "running"),
+        ("chat/1", "stopped"),
+        ("chat/2", "running"),
     ]
+    assert house.api.post("/v1/workloads/chat/stop").json() == {"keys": ["chat/0", "chat/2"]}
+    house.cycle(4)
+    assert {v["status"] for v in house.api.get("/v1/workloads/chat").json()["workloads"]} == {"stopped"}
+    assert house.api.post("/v1/workloads/chat/retry").json() == {"keys": ["chat"]}
+    house.cycle(4)
+    views = house.api.get("/v1/workloads/chat").json()["workloads"]
+    assert sorted(v["status"] for v in views) == ["running", "running", "stopped"]
 
 
 @pytest.mark.parametrize(

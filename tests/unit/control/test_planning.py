@@ -15,9 +15,9 @@ from suanli.domain.decision import Memory
 from suanli.domain.fleet import Fleet, Team
 from suanli.domain.record import Record, Status
 from suanli.domain.workload import Kind, Service, Workload
+from suanli.kernel.services import beginning
 from suanli.kernel.state import State
 from suanli.policies.registry import parse
-from suanli.spec.expand import expand
 
 GPU = "A100-80GB"
 
@@ -49,7 +49,7 @@ def test_placements_say_what_is_held_from_when_and_for_how_much() -> None:
 
 def test_a_service_becomes_its_replicas() -> None:
     chat = workload("chat", kind=Kind.SERVE, cpus=4, service=Service(replicas_min=2, replicas_max=4))
-    assert expand(chat) == (("chat/0", 0), ("chat/1", 1))
+    assert beginning(chat, {}) == (("chat/0", 0), ("chat/1", 1))
     assert where(planned(chat, of=fleet(*nodes(2, cpus=4)))) == {"chat/0": ["n0"], "chat/1": ["n1"]}
 
 

@@ -11,7 +11,8 @@ from suanli.domain.alerts import AlertRule, AlertTest
 from suanli.domain.fleet import Link, Node, NodeScaling, Storage, Team
 from suanli.domain.resources import AcceleratorDemand, Demand
 from suanli.domain.workload import Dataset, EndCause, IdleRule, Kind, Retry, Service, Slo, Update, Workload
-from suanli.spec import Source, SpecErrors, expand, read
+from suanli.kernel.services import beginning
+from suanli.spec import Source, SpecErrors, read
 
 GiB, TiB = 2**30, 2**40
 NOW_S = 1_800_000_000.0
@@ -117,11 +118,11 @@ update: {strategy: canary, steps: [5%, 25%, 100%], auto_rollback: false}
         slo=Slo(p95_s=0.2, ttft_p95_s=0.5, tpot_p95_s=0.025, availability=0.999),
         update=Update(strategy="canary", steps=(0.05, 0.25, 1), auto_rollback=False),
     )
-    assert expand(service) == (("chat/0", 0), ("chat/1", 1))
+    assert beginning(service, {}) == (("chat/0", 0), ("chat/1", 1))
 
 
 def test_a_job_is_one_record_of_its_own_name(declare):
-    assert expand(workload(declare("kind: job\nname: a\nrun: x"))) == (("a", None),)
+    assert beginning(workload(declare("kind: job\nname: a\nrun: x")), {}) == (("a", None),)
 
 
 def test_a_fleet_in_full(declare):

@@ -1,0 +1,107 @@
+"""The controller's side of its gateways: tells them who serves what, and hears what was asked and how it went."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from suanli.control.home import write_private
+from suanli.control.routing import routes_of
+from suanli.control.traffic import Traffic
+from suanli.domain.observation import Observation
+from suanli.domain.record import Record
+from suanli.domain.traffic import Demand, Window
+from suanli.domain.workload import Kind
+from suanli.domain.world import World
+from suanli.serving.gateway.routes import Key, Routes
+from suanli.serving.gateway.stats import WorkerStats
+
+ROUTES = "routes.json"
+STATS = "worker-*.json"
+
+SILENT_S = 5.0
+"""A worker that has written nothing for so long is not counted on."""
+
+_S = TypeVar("_S", Routes, WorkerStats)
+
+log = structlog.get_logger("suanli.control")
+
+
+class Front:
+    """`folder` is the gateway's: it reads the routes there, its workers write their figures there.
+
+    `keys` says who may ask, read anew at each change of the routes and at least every `KEYS_EVERY_S`.
+    """
+
+    def __init__(self, folder: Path, keys: Callable[[], tuple[Key, ...]], here: frozenset[str]) -> None:
+        self._folder = folder
+        self._keys = keys
+        self._here = here
+        self._routes = _read(folder / ROUTES, Routes) or Routes(version=0)
+        self._gone: dict[str, int] = {}
+        self._workers: Sequence[WorkerStats] = ()
+        self._traffic = Traffic()
+
+    @property
+    def routes(self) -> Routes:
+        return self._routes
+
+    def direct(self, world: World, seen: Observation, now_s: float) -> None:
+        """Read what the workers say, and publish routes where they have changed. O(replicas)."""
+        self._workers = _live_workers(self._folder, now_s)
+        self._traffic.take(self._workers, now_s)
+        version = self._routes.version + 1
+        fresh = routes_of(world, seen, self._keys(), version, self._here)
+        if msgspec.structs.replace(fresh, version=self._routes.version) == self._routes:
+            return
+        for target in _targets(self._routes) - _targets(fresh):
+            self._gone[target] = version
+        write_private(self._folder / ROUTES, msgspec.json.encode(fresh))
+        self._routes = fresh
+
+    def windows(self, service: str, since_s: float) -> Mapping[int, Window]:
+        """Traffic of each revision since then, as far back as it is known."""
+        return self._traffic.windows(service, since_s)
+
+    def demand(self, service: str, now_s: float) -> Demand:
+        return self._traffic.demand(service, self._workers, now_s)
+
+    def is_done_with(self, record: Record, now_s: float) -> bool:
+        """Whether no gateway sends it anything any more, and all it was sent is answered; or it has had its time."""
+        attempt, service = record.attempt, record.workload.service
+        if record.workload.kind is not Kind.SERVE or attempt is None or service is None:
+            return True
+        if attempt.stopping_s is None or now_s - attempt.stopping_s >= service.drain_s:
+            return True
+        target = f"{record.key}:{attempt.number}"
+        since = self._gone.get(target, self._routes.version)
+        done = all(w.routes_version >= since and not w.in_flight.get(target) for w in self._workers)
+        if done:
+            self._gone.pop(target, None)
+        return done
+
+
+def _targets(routes: Routes) -> set[str]:
+    return {
+        f"{target.key}:{target.attempt}"
+        for route in routes.routes
+        for revision in route.revisions
+        for target in revision.targets
+    }
+
+
+def _live_workers(folder: Path, now_s: float) -> list[WorkerStats]:
+    found = (_read(path, WorkerStats) for path in sorted(folder.glob(STATS)))
+    return [stats for stats in found if stats is not None and now_s - stats.at_s < SILENT_S]
+
+
+def _read(path: Path, kind: type[_S]) -> _S | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("a file of the gateway cannot be read", path=str(path), error=str(error))
+        return None

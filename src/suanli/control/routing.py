@@ -1,0 +1,84 @@
+"""Who serves what, told to gateways: from the log and what truly runs. Pure."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from suanli.domain.observation import Observation, Phase
+from suanli.domain.record import Record
+from suanli.domain.service import Phase as ServicePhase
+from suanli.domain.service import ServiceRecord
+from suanli.domain.world import World
+from suanli.kernel.services import is_ready
+from suanli.serving.gateway.routes import Key, Revision, Route, Routes, Target
+
+LOOPBACK = "127.0.0.1"
+
+
+def routes_of(
+    world: World, seen: Observation, keys: Sequence[Key], version: int, here: Collection[str]
+) -> Routes:
+    """All services that have not ended. O(replicas). `here` are this machine's addresses: its replicas may listen on
+    loopback alone."""
+    ports = {(view.key, view.number): view.port for view in seen.attempts if view.phase is Phase.READY}
+    addresses = {view.name: LOOPBACK if view.address in here else view.address for view in seen.nodes}
+    targets: dict[str, list[tuple[int, Target]]] = {}
+    for record in world.records.values() if world.services else ():
+        target = _target(record, ports, addresses)
+        if target is not None:
+            targets.setdefault(record.name, []).append((record.revision, target))
+    routes = tuple(
+        _route(service, targets.get(name, ()))
+        for name, service in world.services.items()
+        if service.phase is not ServicePhase.ENDED
+    )
+    return Routes(version=version, routes=routes, keys=tuple(keys))
+
+
+def _target(
+    record: Record, ports: dict[tuple[str, int], int | None], addresses: dict[str, str]
+) -> Target | None:
+    """A replica that answers, and that nobody has asked to end."""
+    attempt = record.attempt
+    if attempt is None or not is_ready(record) or record.stop_requested:
+        return None
+    port = ports.get((record.key, attempt.number))
+    if port is None:
+        return None
+    host = addresses.get(attempt.placements[0].node) or LOOPBACK
+    return Target(key=record.key, attempt=attempt.number, host=host, port=port)
+
+
+def _route(service: ServiceRecord, targets: Sequence[tuple[int, Target]]) -> Route:
+    declared = service.service
+    access = declared.access
+    paused = service.phase is ServicePhase.PAUSED
+    model = service.workload.model
+    named = (model.ref, model.name) if model else ()
+    return Route(
+        service=service.name,
+        models=tuple(dict.fromkeys((service.name, *named))),
+        revisions=_revisions(service, targets),
+        balance=access.balance,
+        concurrency_max=access.concurrency,
+        queue_max=access.queue,
+        queue_s=access.queue_s,
+        hold_s=0.0 if paused else access.hold_s,
+        deadline_s=access.deadline_s,
+        idempotent=access.idempotent,
+        hedge_after_s=access.hedge_after_s,
+        body_bytes_max=access.body_bytes_max,
+    )
+
+
+def _revisions(service: ServiceRecord, targets: Iterable[tuple[int, Target]]) -> tuple[Revision, ...]:
+    """By the shares that are in force, among the revisions that can answer; without any, evenly by replica."""
+    able: dict[int, list[Target]] = {}
+    for number, target in targets:
+        able.setdefault(number, []).append(target)
+    shares = {number: service.shares.get(number, 0.0) for number in able}
+    if not any(shares.values()):
+        shares = {number: float(len(found)) for number, found in able.items()}
+    total = sum(shares.values())
+    return tuple(
+        Revision(number=number, share=shares[number] / total, targets=tuple(found))
+        for number, found in sorted(able.items())
+    )
