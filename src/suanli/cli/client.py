@@ -41,6 +41,21 @@ class Client:
     def put(self, path: str, body: Any) -> Any:
         return self._call("PUT", path, body)
 
+    def patch(self, path: str, body: Any) -> Any:
+        return self._call("PATCH", path, body)
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
+
+    def send(self, path: str, piece: bytes, *, offset: int) -> Any:
+        """Bytes of a file, from that offset on."""
+        headers = {"Content-Type": "application/octet-stream"}
+        return _decoded(self._ask("PUT", f"{path}?offset={offset}", piece, headers))
+
+    def read(self, path: str, first: int, last: int) -> bytes:
+        """These bytes of a file, the last one included."""
+        return self._ask("GET", path, None, {"Range": f"bytes={first}-{last}"})
+
     def is_ready(self) -> bool:
         """Whether a controller answers, holds the lease, and reaches its engine."""
         try:
@@ -51,11 +66,14 @@ class Client:
 
     def _call(self, verb: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         sent = None if body is None else json.dumps(body).encode()
-        said = {**self._headers, **(headers or {})}
+        said = dict(headers or {})
         if sent is not None:
             said["Content-Type"] = "application/json"
+        return _decoded(self._ask(verb, path, sent, said))
+
+    def _ask(self, verb: str, path: str, sent: bytes | None, headers: Mapping[str, str]) -> bytes:
         try:
-            status, answer = self._exchange(verb, self._prefix + path, sent, said)
+            status, answer = self._exchange(verb, self._prefix + path, sent, {**self._headers, **headers})
         except TimeoutError:
             raise TimedOut(
                 f"The controller at {self.url} did not answer in {self._timeout_s:g} s.",
@@ -64,12 +82,12 @@ class Client:
         except OSError as error:
             raise _nobody_there(self.url, self._home, str(error)) from None
         if status >= 400:
-            raise Refused(_problem(status, answer))
+            raise Refused(_problem(status, _decoded(answer)))
         return answer
 
     def _exchange(
         self, verb: str, path: str, sent: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[int, Any]:
+    ) -> tuple[int, bytes]:
         """A connection of its own: none that the other side may have closed meanwhile, and nothing to send twice.
 
         Raises OSError.
@@ -85,7 +103,7 @@ class Client:
         try:
             connection.request(verb, path, sent, dict(headers))
             response = connection.getresponse()
-            return response.status, _decoded(response.read())
+            return response.status, response.read()
         except HTTPException as error:
             raise ConnectionError(f"what answers there speaks no HTTP ({error})") from error
         finally:

@@ -41,6 +41,9 @@ COMMANDS = {
         "uncordon": ("acting", "Use a node again."),
         "policy": ("acting", "Show the policy that decides, or choose another."),
     },
+    "Models": {
+        "models": ("models", "Keep models: push, name, promote, roll back, pull."),
+    },
     "Try out": {
         "simulate": ("simulating", "Play a recorded trace under a policy."),
         "compare": ("simulating", "Play a recorded trace under several policies, side by side."),

@@ -71,6 +71,12 @@ def up(
     allow_host: Annotated[
         list[str], typer.Option("--allow-host", metavar="NAME", help="A further name that clients may use.")
     ] = [],  # noqa: B006
+    models: Annotated[
+        str,
+        typer.Option(
+            "--models", metavar="URL", help="Where models' files lie: a folder, `s3://…` ... Default: home."
+        ),
+    ] = "",
     engine: Annotated[str, typer.Option("--engine", hidden=True)] = "embedded",
     in_background: Annotated[bool, typer.Option("--in-background", hidden=True)] = False,
 ) -> None:
@@ -101,6 +107,7 @@ def up(
         tls_cert=tls_cert,
         tls_key=tls_key,
         hosts=tuple(allow_host),
+        models=models,
     )
     _obey_down(settings)
     if in_background:

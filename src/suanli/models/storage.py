@@ -99,7 +99,7 @@ class RemoteBlobs:
         self._root = address.path
         self._putting = tuple(threading.Lock() for _ in range(16))  # by content: the same one is sent once
         with told(self.url):
-            self._files = _file_system(address.scheme)
+            self._files = file_system(address.scheme)
 
     def size(self, sha256: str) -> int | None:
         with told(self.url):
@@ -152,7 +152,7 @@ class RemoteBlobs:
         return f"{self._root}/blobs/{sha256[:2]}/{check_sha256(sha256)}"
 
 
-def _file_system(scheme: str) -> Any:
+def file_system(scheme: str) -> Any:
     """Listings are not cached: another controller may have written since."""
     import fsspec  # 0.1 s that a local folder need not pay
 

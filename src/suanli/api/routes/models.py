@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, BinaryIO
 
 import msgspec
+import structlog
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
@@ -30,6 +31,7 @@ from suanli.models.uploads import Manifest
 from suanli.ports.model_index import Alias, Change, no_model
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+log = structlog.get_logger("suanli.api")
 
 PIECES_AT_ONCE = 4
 PIECE_S = 60.0
@@ -134,8 +136,10 @@ def models(here: Here) -> Response:
 
 
 @router.post("/-/gc", responses=returns(Collected, "What was removed, or with dry_run would be."))
-def collect(here: Here, dry_run: bool = False) -> Response:
-    return answer(here.models.collect(dry_run=dry_run))
+def collect(here: Here, actor: Actor, dry_run: bool = False) -> Response:
+    collected = here.models.collect(dry_run=dry_run)
+    log.info("models collected", actor=actor, blobs=collected.blobs, freed_bytes=collected.freed_bytes)
+    return answer(collected)
 
 
 @router.get("/{name}", responses=returns(ModelAnswer, "Its versions, aliases and history."))
