@@ -56,7 +56,7 @@ class App:
         path, method = scope["path"], scope["method"]
         try:
             if path in WORK:
-                await self._work(path, method, receive, send)
+                await self._work(scope, receive, send)
             else:
                 await _send_whole(send, 200, self._glance(path, method))
         except Refusal as refusal:
@@ -83,9 +83,11 @@ class App:
             raise Refusal(503, f"the replica is {self.phase}", code=self.phase, retry_after_s=1)
         return self._endpoints
 
-    async def _work(self, path: str, method: str, receive: Receive, send: Send) -> None:
-        _check_method(path, method, "POST")
-        answer = self._serving().by_path[path]
+    async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        _check_method(path, scope["method"], "POST")
+        answer = self._serving().at(path)
+        _check_length(dict(scope["headers"]).get(b"content-length", b"0"))
         self._in_flight += 1
         self._idle.clear()
         try:
@@ -150,6 +152,15 @@ def _failed(error: Exception) -> Refusal:
     )
 
 
+def _check_length(said: bytes) -> None:
+    if len(said) > 20 or (said.isdigit() and int(said) > BODY_BYTES_MAX):
+        raise _too_long()
+
+
+def _too_long() -> Refusal:
+    return Refusal(413, f"the body has more than {BODY_BYTES_MAX} bytes; send less", code="body_too_long")
+
+
 async def _body(receive: Receive) -> bytes | None:
     """The whole body, None where the client left. Raises Refusal (413) as soon as it is too long."""
     parts, size = list[bytes](), 0
@@ -160,9 +171,7 @@ async def _body(receive: Receive) -> bytes | None:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > BODY_BYTES_MAX:
-            raise Refusal(
-                413, f"the body has more than {BODY_BYTES_MAX} bytes; send less", code="body_too_long"
-            )
+            raise _too_long()
         if not message.get("more_body", False):
             return b"".join(parts)
 

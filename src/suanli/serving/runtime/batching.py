@@ -147,10 +147,12 @@ class Batcher:
         limits: Limits,
         length_of: Callable[[Any], float] = lambda item: 1.0,
         measured: Callable[[int, float], None] = lambda size, seconds: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`run` gives one result for each item of a batch. `measured` is told each batch's size and seconds."""
         self.pace = Pace()
         self._run, self._limits, self._length_of, self._measured = run, limits, length_of, measured
+        self._clock = clock
         self._queue: list[_Entry] = []
         self._arrived = asyncio.Event()
         self._interval_s, self._last_s = 2 * limits.wait_s, -math.inf
@@ -166,7 +168,7 @@ class Batcher:
             return []
         if self.waiting and self.waiting + len(items) > self._limits.queue_max:
             raise Busy(self.waiting, self._time_to_half_s())
-        now_s, job = time.monotonic(), _Job(items)
+        now_s, job = self._clock(), _Job(items)
         self._note_arrival(now_s)
         self._queue += [_Entry(job, at, item, self._length_of(item), now_s) for at, item in enumerate(items)]
         self._arrived.set()
@@ -204,7 +206,7 @@ class Batcher:
         """Until the batch is full or its oldest item has waited `wait_s`; not at all where nobody is likely to come."""
         deadline_s = self._queue[0].arrived_s + self._limits.wait_s
         while self._queue and len(self._queue) < self._limits.batch_max:
-            left_s = deadline_s - time.monotonic()
+            left_s = deadline_s - self._clock()
             if left_s <= 0 or self._interval_s > self._limits.wait_s:
                 return
             self._arrived.clear()
@@ -224,7 +226,7 @@ class Batcher:
 
     async def _run_batch(self, batch: list[_Entry]) -> None:
         """Where a batch of several requests fails, each is tried alone, so that one fails no other."""
-        started_s = time.perf_counter()
+        started_s = self._clock()
         try:
             results = await self._run([entry.item for entry in batch])
             if len(results) != len(batch):
@@ -237,7 +239,7 @@ class Batcher:
             for job in jobs.values():
                 await self._run_batch([entry for entry in batch if entry.job is job])
             return
-        seconds = time.perf_counter() - started_s
+        seconds = self._clock() - started_s
         units = max(entry.length for entry in batch) * len(batch)
         self.pace = self.pace.observed(units, seconds)
         self._measured(len(batch), seconds)

@@ -1,7 +1,7 @@
 """What each path answers, once a model is loaded."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ class Endpoints:
             )
         if loaded.infer:
             self._infer = Batcher(loaded.infer, limits, measured=lambda *seen: metrics.batch("infer", *seen))
-        self.by_path = {
+        self._by_path = {
             "/v1/chat/completions": self.chat,
             "/v1/completions": self.complete,
             "/v1/embeddings": self.embed,
@@ -43,6 +43,12 @@ class Endpoints:
     @property
     def waiting(self) -> int:
         return sum(batcher.waiting for batcher in (self._embed, self._infer) if batcher)
+
+    def at(self, path: str) -> Callable[[bytes], Awaitable[Whole | Stream]]:
+        """What answers there, from the body that was sent. Raises Refusal where this model doesn't."""
+        if path not in self._loaded.paths:
+            raise not_offered(path, ", ".join(self._loaded.paths))
+        return self._by_path[path]
 
     def models(self) -> Whole:
         return answers.models(self._name, self._loaded.facts)
@@ -54,27 +60,22 @@ class Endpoints:
         await self._loaded.close()
 
     async def chat(self, body: bytes) -> Whole | Stream:
-        generator = self._generator()
-        asked = wire.read(body, wire.Chat)
+        generator, asked = self._generator, wire.read(body, wire.Chat)
         with _told("messages"):
             prompt = generator.chat(asked.said())
         left = generator.context - prompt.tokens if generator.context else wire.CHAT_TOKENS
         return await self._generate(generator, prompt, asked.generation(max(1, left)), asked, chat=True)
 
     async def complete(self, body: bytes) -> Whole | Stream:
-        generator = self._generator()
-        asked = wire.read(body, wire.Completion)
+        generator, asked = self._generator, wire.read(body, wire.Completion)
         prompt = generator.prompt(asked.text())
         params = asked.generation(wire.COMPLETION_TOKENS)
         return await self._generate(generator, prompt, params, asked, chat=False)
 
+    @property
     def _generator(self) -> Generator:
-        if self._loaded.generator is None:
-            raise self._not_offered("text generation")
+        assert self._loaded.generator, "at() was asked"
         return self._loaded.generator
-
-    def _not_offered(self, what: str) -> Refusal:
-        return not_offered(what, ", ".join(self._loaded.paths))
 
     async def _generate(
         self,
@@ -116,8 +117,7 @@ class Endpoints:
                 yield piece
 
     async def embed(self, body: bytes) -> Whole:
-        if self._embed is None:
-            raise self._not_offered("embeddings")
+        assert self._embed, "at() was asked"
         asked = wire.read(body, wire.Embeddings)
         results = await _batched(self._embed, asked.texts(), "input")
         width = len(results[0].vector)
@@ -127,8 +127,7 @@ class Endpoints:
         return answers.embeddings(self._name, results, encoded=asked.encoding_format == "base64")
 
     async def predict(self, body: bytes) -> Whole:
-        if self._infer is None:
-            raise self._not_offered("/predict")
+        assert self._infer, "at() was asked"
         inputs = wire.read(body, wire.Predict).inputs
         several = inputs if isinstance(inputs, list) else [inputs]
         if not several or len(several) > wire.TEXTS_MAX:

@@ -62,7 +62,7 @@ class Generator(Protocol):
 
 
 class StopText:
-    """Passes text on up to the first of some stop texts, holding back an ending that may turn out to begin one.
+    """Passes text on up to the stop text that is complete first, holding back an ending that may turn out to begin one.
 
     However the text is cut into pieces, what is passed on is the same. Each piece costs its length times that of the
     stop texts.
@@ -78,10 +78,10 @@ class StopText:
         if self.ended:
             return ""
         text = self._held + text
-        found = [at for at in map(text.find, self._stop) if at >= 0]
+        found = [(at + len(stop), at) for stop in self._stop if (at := text.find(stop)) >= 0]
         if found:
             self.ended, self._held = True, ""
-            return text[: min(found)]
+            return text[: min(found)[1]]
         kept = max((_overlap(text, stop) for stop in self._stop), default=0)
         self._held = text[len(text) - kept :]
         return text[: len(text) - kept]

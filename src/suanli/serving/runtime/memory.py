@@ -30,7 +30,7 @@ FLOATS = {"F16", "BF16", "F32", "F64"}
 RUNTIME_BYTES = {"transformers": 450 * 2**20, "onnx": 150 * 2**20, "python": 80 * 2**20}
 """What a process takes before it has a model, measured: mostly code of the libraries."""
 CUDA_CONTEXT_BYTES = 500 * 2**20
-MARGIN = 0.15
+MARGIN_PERCENT = 15
 """Of weights and cache: activations, fragments, and the copy that a growing cache makes of one layer."""
 
 
@@ -83,15 +83,15 @@ def fits(weights_bytes: int, cache: Cache | None, runtime_bytes: int, memory_max
             f"cache {text(cache_bytes)} ({cache.batch} sequences × {cache.context} tokens"
             f" × {text(cache.token_bytes)})"
         )
-        one = _need_bytes(0, cache.size_bytes // cache.batch, 0)
-        batch = max(0, (memory_max_bytes - _need_bytes(weights_bytes, 0, runtime_bytes)) // max(1, one))
-    terms += [f"{MARGIN:.0%} margin {text(MARGIN * (weights_bytes + cache_bytes))}"]
+        left_bytes = 100 * (memory_max_bytes - runtime_bytes) // (100 + MARGIN_PERCENT) - weights_bytes
+        batch = max(0, left_bytes // (cache.context * cache.token_bytes))
+    terms += [f"{MARGIN_PERCENT}% margin {text(MARGIN_PERCENT * (weights_bytes + cache_bytes) / 100)}"]
     terms += [f"libraries {text(runtime_bytes)}"]
     return Fit(need_bytes=need, memory_max_bytes=memory_max_bytes, batch_max=batch, sum=" + ".join(terms))
 
 
 def _need_bytes(weights_bytes: int, cache_bytes: int, runtime_bytes: int) -> int:
-    return math.ceil((1 + MARGIN) * (weights_bytes + cache_bytes)) + runtime_bytes
+    return -(-(100 + MARGIN_PERCENT) * (weights_bytes + cache_bytes) // 100) + runtime_bytes
 
 
 def weights_bytes(folder: Path, *, floats_as: int | None = None) -> int:

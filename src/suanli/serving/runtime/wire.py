@@ -1,5 +1,6 @@
 """Requests in OpenAI's shape, read strictly: what can't be honoured is refused by name, not ignored."""
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -120,6 +121,9 @@ class Predict(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
 
 
+_MISSING = re.compile("missing required field `(.+?)`")
+
+
 def read(body: bytes, kind: type[Body]) -> Body:
     """The body as `kind`. Raises Refusal (400) with the field at fault and what was expected."""
     try:
@@ -133,7 +137,8 @@ def read(body: bytes, kind: type[Body]) -> Body:
         return msgspec.convert(asked, kind)
     except msgspec.ValidationError as error:
         sentence, _, path = str(error).partition(" - at ")
-        param = path.strip("`").removeprefix("$").removeprefix(".")
+        missing = _MISSING.search(sentence)
+        param = ".".join(filter(None, (path.strip("`").lstrip("$."), missing and missing[1])))
         raise bad_field(param, f"{param}: {sentence}" if param else sentence) from error
 
 
