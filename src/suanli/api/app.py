@@ -9,10 +9,10 @@ from suanli import __version__
 from suanli.api import answers, problems
 from suanli.api.door import own_names
 from suanli.api.guard import Guard
-from suanli.api.routes import declarations, models, nodes, server, watching, workloads
+from suanli.api.routes import declarations, keys, models, nodes, server, watching, workloads
 from suanli.control.wiring import Running
 
-SUBJECTS = (server, declarations, workloads, nodes, watching, models)
+SUBJECTS = (server, declarations, workloads, nodes, watching, models, keys)
 
 
 def create_app(running: Running, *, monotonic: Callable[[], float] = time.monotonic) -> FastAPI:

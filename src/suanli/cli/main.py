@@ -43,6 +43,7 @@ COMMANDS = {
     },
     "Models": {
         "models": ("models", "Keep models: push, name, promote, roll back, pull."),
+        "keys": ("keys", "API keys of services: make, limit, revoke, and see what they used."),
     },
     "Try out": {
         "simulate": ("simulating", "Play a recorded trace under a policy."),

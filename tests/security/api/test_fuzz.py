@@ -80,6 +80,7 @@ def values(schema: dict[str, Any], document: dict[str, Any]) -> st.SearchStrateg
 def described(house):
     house.apply(SCENE)
     push(house.running.models, {"m.gguf": gguf()})
+    house.api.post("/v1/keys", json={"name": "ci"})
     house.cycle(5)
     return house.api.get("/openapi.json").json()
 
@@ -164,6 +165,7 @@ def test_answers_are_what_the_description_says(house, described):
         "/v1/logs/{key}": "/v1/logs/chat/0",
         "/v1/series": "/v1/series?subject=chat/0&metric=cpu_cores",
         "/v1/models/{name}": "/v1/models/chat",
+        "/v1/keys/{name}": "/v1/keys/ci",
         "/v1/models/{name}/{number}": "/v1/models/chat/1",
     }
     checked = 0

@@ -1,11 +1,11 @@
 """The keys of the routes as one worker has them at hand: found by what a client sends, with their slices and counts."""
 
 import asyncio
-import hashlib
 import math
 from collections import deque
 from typing import NamedTuple
 
+from suanli.credentials.keys import digest_of
 from suanli.serving.admission import windows
 from suanli.serving.admission.messages import Lane
 from suanli.serving.admission.refusals import NO_KEY, WRONG_KEY
@@ -89,7 +89,7 @@ class Accounts:
         return list(before.values())
 
     def of(self, authorization: bytes | None) -> Account | Refusal:
-        """Whose request it is. A look-up tells by its time at most something of the digest, never of the secret."""
+        """Whose request it is."""
         if authorization is None:
             return self._anonymous or NO_KEY
         account = self._by_sent.get(authorization)
@@ -98,7 +98,7 @@ class Accounts:
         if len(authorization) > AUTHORIZATION_BYTES_MAX or authorization[: len(_SCHEME)].lower() != _SCHEME:
             return WRONG_KEY
         secret = authorization[len(_SCHEME) :].strip()
-        account = self._by_digest.get(hashlib.sha256(secret).hexdigest())
+        account = self._by_digest.get(digest_of(secret))
         if account is None:
             return WRONG_KEY
         if len(self._by_sent) >= SECRETS_KEPT:

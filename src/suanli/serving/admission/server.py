@@ -6,6 +6,7 @@ told once the journal has it. Where the disk refuses, none is, and the ledger tr
 
 import asyncio
 import fcntl
+import logging
 import os
 import socket
 import tempfile
@@ -15,7 +16,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from suanli.domain.errors import Conflict
 from suanli.serving.admission import usage
@@ -24,7 +24,7 @@ from suanli.serving.admission.journal import Journal, open_journal
 from suanli.serving.admission.ledger import Ledger, Now
 from suanli.serving.admission.messages import Answers, Frames, Report, framed
 
-log = structlog.get_logger("suanli.gateway")
+log = logging.getLogger(__name__)
 
 JOURNAL = "ledger.journal"
 JOURNAL_BYTES_MAX = 8 * 2**20
@@ -92,7 +92,7 @@ class LedgerServer:
         try:
             report = _REPORT.decode(body)
         except msgspec.DecodeError:
-            log.exception("A worker said what is no report; it is cut off.", worker=worker)
+            log.exception("worker %d said what is no report; it is cut off", worker)
             self._transports[worker].abort()
             return
         now = self._now()
@@ -159,7 +159,7 @@ class LedgerServer:
     async def _wait_for_disk(self, error: OSError) -> None:
         """What is in the file now is unknown: a whole new one takes its place, once the disk takes it."""
         if not self._is_broken:
-            log.error("The ledger cannot write: no budget is granted until it can.", why=str(error))
+            log.error("the ledger cannot write, no budget is granted until it can: %s", error)
         self._is_broken = True
         if not self._is_closing:
             await asyncio.sleep(DISK_RETRY_S)
@@ -178,7 +178,7 @@ class LedgerServer:
         try:
             await asyncio.to_thread(self._publish_now, files)
         except OSError:
-            log.exception("The hour's file cannot be written.")
+            log.exception("an hour's usage cannot be written")
             self._unpublished.update(files)
             return
         now = self._now()

@@ -12,12 +12,12 @@ The worker makes of it `LedgerAdmission(SocketLink(socket.socket(fileno=number))
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-import structlog
 
 from suanli.serving.admission import refusals
 from suanli.serving.admission.accounts import Account, Accounts, Needs, Waiter
@@ -30,7 +30,7 @@ from suanli.serving.gateway.routes import Price, Route, Routes
 
 _ANSWERS = msgspec.msgpack.Decoder(Answers)
 
-log = structlog.get_logger("suanli.gateway")
+log = logging.getLogger(__name__)
 
 TICK_S = 0.2
 """So often what was used is told to the ledger, and what was not goes back."""
@@ -87,7 +87,7 @@ class LedgerAdmission:
             try:
                 await asyncio.wait_for(self._durable, ANSWER_S)
             except TimeoutError:
-                log.exception("The ledger did not confirm what was used before this worker ended.")
+                log.exception("the ledger did not confirm what was used before this worker ended")
         self._link.close()
 
     def enter(
