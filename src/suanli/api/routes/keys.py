@@ -90,7 +90,7 @@ class KeyMade(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
 
 
-class Keys(msgspec.Struct, frozen=True, kw_only=True):
+class KeyList(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[KeyView, ...]
 
 
@@ -106,11 +106,11 @@ def make(making: KeyMaking, here: Here, actor: Actor) -> Response:
     return answer(KeyMade(key=_view(record, now_s), secret=secret))
 
 
-@router.get("/keys", responses=returns(Keys, "All there ever were, by name."))
+@router.get("/keys", responses=returns(KeyList, "All there ever were, by name."))
 def keys(here: Here) -> Response:
     now_s = here.controller.ports.clock.now_s()
     records = kept.key_records(here.controller.ports.store)
-    return answer(Keys(keys=tuple(_view(record, now_s) for record in records)))
+    return answer(KeyList(keys=tuple(_view(record, now_s) for record in records)))
 
 
 @router.get("/keys/{name}", responses=returns(KeyView, "One key."))
