@@ -7,6 +7,7 @@ import asyncio
 import enum
 import struct
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
@@ -102,8 +103,7 @@ class Frames(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
