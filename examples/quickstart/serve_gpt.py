@@ -19,15 +19,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import suanli
+from suanli.serving.runtime.generation import Generation
 
 HOST = "127.0.0.1"
 HOW_TO = 'POST /generate {"prompt": "def main(", "max_tokens": 40, "temperature": 0.8, "seed": 0}'
 BODY_BYTES_MAX = 64 * 1024
 TOKENS_MAX = 512
 AT_ONCE = 4
-FILE_MARK = 0
-"""The token that opens each file of the corpus, and so ends the one before it."""
 
 
 def main() -> None:
@@ -41,7 +39,7 @@ def main() -> None:
         server = Server((HOST, arguments.port), Handler)
     except OSError as error:
         sys.exit(f"cannot listen on {HOST}:{arguments.port}: {error}")
-    threading.Thread(target=server.load, args=(arguments.model / "checkpoints",), daemon=True).start()
+    threading.Thread(target=server.load, args=(arguments.model,), daemon=True).start()
     print(f"listening on http://{HOST}:{server.server_port}", flush=True)
     server.serve_forever()
 
@@ -84,30 +82,18 @@ class Model:
     """The newest checkpoint of a folder. Importing torch takes seconds, so it is part of loading."""
 
     def __init__(self, folder: Path) -> None:
-        checkpoint = suanli.latest_checkpoint(folder)
-        if checkpoint is None:
-            raise FileNotFoundError(f"no checkpoint in {folder}")
+        from gpt.serving import Gpt
 
-        import torch
-        from gpt import checkpoints
-        from tokenizers import Tokenizer
-
-        torch.set_num_threads(1)
-        self.network, self.step = checkpoints.trained_model(checkpoint)
-        self.tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
-        self.random = torch.Generator
+        self.gpt = Gpt()
+        self.gpt.load(folder)
+        self.step = self.gpt.step
 
     def generate(self, wish: Wish) -> dict[str, Any]:
-        draw = self.random().manual_seed(wish.seed)
-        prompt = [FILE_MARK, *self.tokenizer.encode(wish.prompt).ids]
-        made, started_s = list[int](), time.monotonic()
-        while len(made) < wish.max_tokens:
-            token = self.network.continuation(prompt + made, wish.temperature, draw)
-            if token == FILE_MARK:
-                break
-            made.append(token)
+        started_s = time.monotonic()
+        params = Generation(max_tokens=wish.max_tokens, temperature=wish.temperature, seed=wish.seed)
+        made = list(self.gpt.continuation(wish.prompt, params))
         speed = len(made) / (time.monotonic() - started_s)
-        text = self.tokenizer.decode(made)
+        text = self.gpt.tokenizer.decode(made)
         return {"text": text, "tokens": len(made), "tokens_per_s": round(speed, 1), "model_step": self.step}
 
 
