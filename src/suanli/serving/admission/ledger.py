@@ -104,11 +104,11 @@ class Ledger:
         window = self._window(ask)
         free = window.free(now.at_s)
         if free < ask.need:
-            retry_s = window.retry_s(ask.need, now.at_s)
+            retry_s = window.retry_s(ask.need, now.at_s, held_is_used=ask.lane is Lane.REQUESTS)
             return _refused(ask, free, retry_s, is_spent=retry_s != HELD_RETRY_S)
         welcome = max(ask.want, ask.limit // IDLE_PART[ask.lane])
         amount = max(ask.need, min(welcome, free // len(self._held)))
-        window.hold(amount)
+        window.hold(amount, now.at_s)
         held = self._held[worker]
         held[ask.key, ask.lane] += amount
         until_s = now.at_s + lease_s(ask, held[ask.key, ask.lane])

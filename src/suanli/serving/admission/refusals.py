@@ -29,7 +29,7 @@ TOO_MANY_WAIT = Refusal(
     retry_after_s=1.0,
 )
 _NEVER = (("x-should-retry", "false"),)
-_PERIODS = {3600.0: "an hour", 86400.0: "a day", 604800.0: "a week"}
+_PERIODS = {3600.0: "hour", 86400.0: "day", 604800.0: "week", 30 * 86400.0: "30 days"}
 
 
 def expired(key: Key) -> Refusal:
@@ -67,14 +67,14 @@ def limited(key: Key, answer: Answer, limit: int, need: int, retry_s: float, uni
         code="rate_limit_exceeded",
         message=message,
         retry_after_s=retry_s,
-        headers=_headers(kind, limit, answer.remaining, retry_s),
+        headers=(*_headers(kind, limit, answer.remaining, retry_s), _retry_after(retry_s)),
     )
 
 
 def _over_budget(key: Key, answer: Answer, need: int, retry_s: float, unix_s: float) -> Refusal:
     every = _PERIODS.get(key.budget_period_s, _span(key.budget_period_s))
     left = answer.remaining / NANO
-    said = f"The key {key.name!r} may spend ${key.budget_usd:g} every {every.removeprefix('a ').removeprefix('an ')}"
+    said = f"The key {key.name!r} may spend ${key.budget_usd:g} every {every}"
     if math.isinf(retry_s):
         message = f"{said}; this request alone may cost ${need / NANO:.6f}. Ask for fewer tokens."
         return Refusal(status=429, code="request_too_large", message=message, headers=_NEVER)
@@ -82,6 +82,7 @@ def _over_budget(key: Key, answer: Answer, need: int, retry_s: float, unix_s: fl
         ("x-ratelimit-limit-budget-usd", f"{key.budget_usd:g}"),
         ("x-ratelimit-remaining-budget-usd", f"{left:.6f}"),
         ("x-ratelimit-reset-budget", _span(retry_s)),
+        _retry_after(retry_s),
     )
     needs = f"${left:.6f} are left, this request may cost ${need / NANO:.6f}"
     if answer.is_spent:
@@ -101,6 +102,11 @@ def _headers(kind: str, limit: int, remaining: int, reset_s: float | None) -> tu
         (f"x-ratelimit-remaining-{kind}", str(remaining)),
     )
     return told if reset_s is None else (*told, (f"x-ratelimit-reset-{kind}", _span(reset_s)))
+
+
+def _retry_after(retry_s: float) -> tuple[str, str]:
+    """OpenAI's clients look for it first: `retry-after` knows whole seconds only."""
+    return "retry-after-ms", str(math.ceil(retry_s * 1000))
 
 
 def _span(seconds: float) -> str:

@@ -5,6 +5,7 @@ until its slot has left the window. So `used + held <= limit` at every grant bou
 and whenever they die, and nothing need be known of their clocks but that they share the machine's.
 """
 
+import heapq
 import math
 from collections import deque
 
@@ -28,7 +29,7 @@ def of_tokens(per_min: float) -> tuple[int, float]:
 class Window:
     """At most `limit` in any `window_s`. Amounts are whole numbers; instants are of a clock that all sides share."""
 
-    __slots__ = ("_slot_s", "_total", "_used", "held", "limit", "window_s")
+    __slots__ = ("_granted", "_slot_s", "_total", "_used", "held", "limit", "window_s")
 
     def __init__(self, limit: int, window_s: float) -> None:
         self.limit = limit
@@ -36,6 +37,7 @@ class Window:
         self.held = 0
         self._slot_s = window_s / SLOTS
         self._used: deque[list[int]] = deque()  # [slot, amount], oldest first
+        self._granted: deque[list[int]] = deque()  # what is held, by the slot of its grant
         self._total = 0
 
     def free(self, now_s: float) -> int:
@@ -46,21 +48,26 @@ class Window:
             self._total -= used.popleft()[1]
         return self.limit - self._total - self.held
 
-    def hold(self, amount: int) -> None:
+    def hold(self, amount: int, now_s: float) -> None:
         self.held += amount
+        self._granted.append([int(now_s / self._slot_s), amount])
 
     def settle(self, at_s: float, used: int, returned: int) -> None:
         """Of what was held so much was used, at the latest then, and so much was not."""
         self.held -= used + returned
+        self._forget_granted(used + returned)
         if used:
             self._note(int(at_s / self._slot_s), used)
 
-    def retry_s(self, need: int, now_s: float) -> float:
-        """In how many seconds `need` is free if nobody else asks; infinite where it never is. O(slots)."""
+    def retry_s(self, need: int, now_s: float, *, held_is_used: bool) -> float:
+        """In how many seconds `need` is free if nobody else asks; infinite where it never is. O(slots + grants held).
+
+        What is held may have been used as soon as it was granted, or (not `held_is_used`) mostly comes back unused.
+        """
         if need > self.limit:
             return math.inf
         short = need - self.free(now_s)
-        for slot, amount in self._used:
+        for slot, amount in heapq.merge(self._used, self._granted) if held_is_used else self._used:
             if short <= 0:
                 break
             short -= amount
@@ -76,9 +83,19 @@ class Window:
         """The same with another limit: what is held and was used goes on counting."""
         other = Window(limit, window_s)
         other.held = self.held
+        if self._granted:
+            other._granted.append([int(self._granted[0][0] * self._slot_s / other._slot_s), self.held])
         for slot, amount in self._used:
             other._note(int((slot + 0.5) * self._slot_s / other._slot_s), amount)
         return other
+
+    def _forget_granted(self, amount: int) -> None:
+        """The oldest first: whose it was makes no difference to how much there is."""
+        granted = self._granted
+        while granted and granted[0][1] <= amount:
+            amount -= granted.popleft()[1]
+        if granted:
+            granted[0][1] -= amount
 
     def _note(self, slot: int, amount: int) -> None:
         self._total += amount
