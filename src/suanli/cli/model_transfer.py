@@ -22,6 +22,7 @@ TRANSFER_S = 600.0
 """A request with a piece may take that long, unless `--timeout` says otherwise."""
 
 REFUSALS_MAX = 100
+BUSY_S = 0.2
 
 
 class Progress:
@@ -109,9 +110,13 @@ def _send_file(
             offset = patiently(lambda piece=piece, at=at: client.send(path, piece, offset=at))["offset"]
         except Refused as refused:
             refusals += 1
-            if refused.code != "SL-MODEL-OFFSET" or refusals > REFUSALS_MAX:
+            if refused.code not in ("SL-MODEL-OFFSET", "SL-MODEL-BUSY") or refusals > REFUSALS_MAX:
                 raise
-            offset = int(refused.evidence["offset"])
+            if (
+                refused.code == "SL-MODEL-BUSY"
+            ):  # the last piece of a push that was killed is still being written
+                time.sleep(BUSY_S)
+            offset = int(refused.evidence.get("offset", offset))
         progress.add(max(0, offset - at))
 
 

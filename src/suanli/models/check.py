@@ -141,11 +141,13 @@ def _onnx(path: str, file: BinaryIO, size_bytes: int, problem: str) -> Content:
     """External data lies beside the file or below; ONNX itself lets no other path be."""
     weights = _weights(path, Format.ONNX, problem)
     try:
-        locations = formats.onnx_external(file, size_bytes)
+        locations = [check_path(location) for location in formats.onnx_external(file, size_bytes)]
     except protobuf.Malformed as error:
         raise _refused(path, f"it is damaged ({error})", f"Write it anew: {TO_ONNX}.") from error
+    except UsageError as error:
+        raise _refused(path, f"it keeps tensors where none may be. {error.sentence}", error.remedy) from error
     folder = posixpath.dirname(path)
-    external = sorted(posixpath.join(folder, check_path(location)) for location in locations)
+    external = sorted(posixpath.join(folder, location) for location in locations)
     return msgspec.structs.replace(weights, external=tuple(external))
 
 

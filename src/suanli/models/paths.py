@@ -11,6 +11,8 @@ PATH_BYTES_MAX = 512
 PART_BYTES_MAX = 200
 DEPTH_MAX = 16
 FILES_MAX = 2000
+SPECIAL = '\\:%#?;*<>|"'
+"""What some program that such a name passes through takes for the end of it, an escape, or a pattern."""
 
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{kind}{i}" for kind in ("com", "lpt") for i in range(10))}
@@ -73,8 +75,8 @@ def _problem(path: str) -> str:
         return "it is no Unicode text"
     if not path or size > PATH_BYTES_MAX:
         return "it is empty" if not path else f"it is longer than {PATH_BYTES_MAX} bytes"
-    if "\\" in path or ":" in path or "%" in path:
-        return "it holds a backslash, a colon or a percent sign"
+    if any(character in path for character in SPECIAL):
+        return f"it holds one of {SPECIAL}"
     if any(unicodedata.category(character).startswith(("C", "Z")) and character != " " for character in path):
         return "it holds characters that cannot be seen"
     if unicodedata.normalize("NFC", path) != path:
