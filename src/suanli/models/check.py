@@ -195,12 +195,13 @@ def _is_sentencepiece(file: BinaryIO, size_bytes: int) -> bool:
         return False
     pieces = 0
     try:
-        for field in protobuf.fields(file, 0, size_bytes):
+        walk = protobuf.Walk(file)
+        for field in walk.fields(0, size_bytes):
             if field.type != protobuf.BYTES or field.number > 5:
                 return False
             if field.number == 1:
                 pieces += 1
-                first = next(protobuf.fields(file, field.start, field.end), None)
+                first = next(walk.fields(field.start, field.end), None)
                 if first is None or (first.number, first.type) != (1, protobuf.BYTES):
                     return False
     except protobuf.Malformed:

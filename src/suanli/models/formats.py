@@ -11,7 +11,7 @@ from typing import BinaryIO
 import msgspec
 
 from suanli.models import protobuf
-from suanli.models.protobuf import Malformed
+from suanli.models.protobuf import Malformed, Walk
 
 SAFETENSORS_HEADER_BYTES_MAX = 32 * 2**20
 """The format allows 100 MB; the largest published models need less than one. More would only cost us memory."""
@@ -24,6 +24,7 @@ SAFETENSORS_BITS = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
 }
+RANK_MAX = 64
 GGUF_VERSIONS = (2, 3)
 GGUF_COUNT_MAX = 2**20
 ONNX_DEPTH_MAX = 32
@@ -59,8 +60,8 @@ def safetensors_problem(file: BinaryIO, size_bytes: int) -> str:
     for tensor in sorted(tensors, key=lambda tensor: tensor.data_offsets):
         start, end = tensor.data_offsets
         bits = SAFETENSORS_BITS.get(tensor.dtype)
-        if bits is None or any(extent < 0 for extent in tensor.shape):
-            return f"it holds a tensor of the unknown type {tensor.dtype[:20]!r}, or of a negative extent"
+        if bits is None or len(tensor.shape) > RANK_MAX or any(not 0 <= n < 2**63 for n in tensor.shape):
+            return f"it holds a tensor of the unknown type {tensor.dtype[:20]!r}, or of impossible extents"
         if start != at or end < start or (end - start) * 8 != math.prod(tensor.shape) * bits:
             return "its tensors overlap, leave gaps, or are not as long as they say"
         at = end
@@ -92,7 +93,7 @@ def onnx_problem(file: BinaryIO, size_bytes: int) -> str:
     """A ModelProto has a version of its representation (field 1) and a graph (field 7)."""
     version, graphs = 0, 0
     try:
-        for field in protobuf.fields(file, 0, size_bytes):
+        for field in Walk(file).fields(0, size_bytes):
             if field.number == 1 and field.type == protobuf.VARINT:
                 version = field.value
             graphs += field.number == 7 and field.type == protobuf.BYTES
@@ -119,20 +120,20 @@ _INSIDE: dict[str, dict[int, str]] = {
 
 def onnx_external(file: BinaryIO, size_bytes: int) -> set[str]:
     """Paths, as written, of the files in which an ONNX file keeps tensors. O(nodes + tensors). Raises Malformed."""
-    return set(_locations(file, "model", 0, size_bytes, 0))
+    return set(_locations(Walk(file), "model", 0, size_bytes, 0))
 
 
-def _locations(file: BinaryIO, message: str, start: int, end: int, depth: int) -> Iterator[str]:
+def _locations(walk: Walk, message: str, start: int, end: int, depth: int) -> Iterator[str]:
     if depth > ONNX_DEPTH_MAX:
         raise Malformed("graphs inside graphs without end")
     key = value = b""
-    for field in protobuf.fields(file, start, end):
+    for field in walk.fields(start, end):
         if field.type != protobuf.BYTES:
             continue
         if message == "entry":
-            key = protobuf.read(file, field, LOCATION_BYTES_MAX) if field.number == 1 else key
-            value = protobuf.read(file, field, LOCATION_BYTES_MAX) if field.number == 2 else value
+            key = walk.read(field, LOCATION_BYTES_MAX) if field.number == 1 else key
+            value = walk.read(field, LOCATION_BYTES_MAX) if field.number == 2 else value
         elif inner := _INSIDE[message].get(field.number):
-            yield from _locations(file, inner, field.start, field.end, depth + 1)
+            yield from _locations(walk, inner, field.start, field.end, depth + 1)
     if key == b"location":
         yield value.decode("utf-8", "replace")

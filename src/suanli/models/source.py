@@ -15,7 +15,7 @@ import msgspec
 
 from suanli.domain.errors import UsageError
 from suanli.models.paths import FILES_MAX, check_paths
-from suanli.models.storage import file_system, told
+from suanli.models.storage import failures_of, file_system, told
 from suanli.models.uris import MLFLOW, Address, parse_source
 
 SKIPPED = frozenset({".git", ".cache", "__pycache__", ".DS_Store", ".ipynb_checkpoints"})
@@ -153,7 +153,7 @@ def _open_local(place: Path) -> BinaryIO:
 
 
 def _remote(address: Address, exclude: Sequence[str]) -> Iterator[SourceFile]:
-    with told(address.url):
+    with told(address.url, failures_of(address.scheme)):
         files = file_system(address.scheme)
         found = files.find(address.path, detail=True)
     root = address.path if len(found) != 1 or address.path not in found else address.path.rpartition("/")[0]

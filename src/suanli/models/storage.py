@@ -1,11 +1,13 @@
 """Where files of models lie: each once, under its SHA-256, whole or not at all. A local folder, or an object store."""
 
 import errno
+import importlib
+import importlib.util
 import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -97,12 +99,13 @@ class RemoteBlobs:
     def __init__(self, address: Address) -> None:
         self.url = address.url
         self._root = address.path
+        self._failures = failures_of(address.scheme)
         self._putting = tuple(threading.Lock() for _ in range(16))  # by content: the same one is sent once
-        with told(self.url):
+        with self._told():
             self._files = file_system(address.scheme)
 
     def size(self, sha256: str) -> int | None:
-        with told(self.url):
+        with self._told():
             try:
                 return int(self._files.info(self._path(sha256))["size"])
             except FileNotFoundError:
@@ -116,7 +119,7 @@ class RemoteBlobs:
         file.unlink()
 
     def _put(self, sha256: str, file: Path, sent_bytes: int) -> None:
-        with told(self.url):
+        with self._told():
             self._files.makedirs(self._path(sha256).rpartition("/")[0], exist_ok=True)
             self._files.put_file(str(file), self._path(sha256))
         written_bytes = self.size(sha256)
@@ -129,24 +132,27 @@ class RemoteBlobs:
             )
 
     def open(self, sha256: str) -> BinaryIO:
-        with told(self.url):
+        with self._told():
             try:
                 return cast(BinaryIO, self._files.open(self._path(sha256), "rb"))
             except FileNotFoundError:
                 raise _no_blob(sha256) from None
 
     def every(self) -> Iterator[tuple[str, int]]:
-        with told(self.url):
+        with self._told():
             found = self._files.find(f"{self._root}/blobs", detail=True)
         for path, info in sorted(found.items()):
             yield path.rpartition("/")[2], int(info["size"])
 
     def remove(self, sha256: str) -> None:
-        with told(self.url):
+        with self._told():
             try:
                 self._files.rm_file(self._path(sha256))
             except FileNotFoundError:
                 return
+
+    def _told(self) -> AbstractContextManager[None]:
+        return told(self.url, self._failures)
 
     def _path(self, sha256: str) -> str:
         return f"{self._root}/blobs/{sha256[:2]}/{check_sha256(sha256)}"
@@ -167,6 +173,21 @@ def file_system(scheme: str) -> Any:
         ) from error
 
 
+def failures_of(scheme: str) -> tuple[type[Exception], ...]:
+    """What the client of an object store raises beside OSError; nothing where it is not installed."""
+    module, name = _FAILURES.get(scheme, ("builtins", "OSError"))
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        return ()
+    return (getattr(importlib.import_module(module), name),)
+
+
+_FAILURES = {
+    "s3": ("botocore.exceptions", "BotoCoreError"),
+    "gs": ("aiohttp", "ClientError"),
+    "abfs": ("azure.core.exceptions", "AzureError"),
+}
+
+
 def sync_folder(folder: Path) -> None:
     """Let a rename in that folder survive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -177,14 +198,15 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def told(url: str) -> Iterator[None]:
-    """What the file system says, as Unavailable."""
+def told(url: str, failures: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """What the file system, or the client of an object store, says, as Unavailable."""
     try:
         yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    except (OSError, *failures) as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        said = getattr(error, "strerror", None) or str(error)[:300]
         raise Unavailable(
-            f"The models' storage {url} cannot be used: {error.strerror or error}.",
+            f"The models' storage {url} cannot be used: {said}.",
             remedy="Free some space: `suanli models gc`."
             if full
             else "Check its address, rights and network.",

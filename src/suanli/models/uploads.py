@@ -100,6 +100,13 @@ class Uploads:
         file = next((file for file in self.manifest(upload).files if file.sha256 == sha256), None)
         if file is None:
             raise UsageError("This upload promised no such file.", evidence={"sha256": sha256})
+        try:
+            return self._write(upload, file, offset, piece)
+        except FileNotFoundError:  # it was abandoned meanwhile
+            raise _no_upload() from None
+
+    def _write(self, upload: str, file: ModelFile, offset: int, piece: bytes) -> int:
+        sha256 = file.sha256
         if self.whole(upload, sha256) is not None:
             return file.size_bytes
         path = self._of(upload) / f"{sha256}.part"
@@ -216,11 +223,8 @@ class Uploads:
 
 @contextmanager
 def _growing(path: Path) -> Iterator[int]:
-    """The file open for appending and for this caller alone. Raises Conflict, NotFound."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    except FileNotFoundError:
-        raise _no_upload() from None
+    """The file open for appending and for this caller alone. Raises Conflict."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,6 +24,7 @@ from tests.unit.models.files import (
 
 from suanli.domain.errors import UsageError
 from suanli.domain.model import Format
+from suanli.models import protobuf
 from suanli.models.check import Content, Kind, NotAdmitted, check_version, identify
 
 REAL_ONNX = sorted((Path(onnxruntime.__file__).parent / "datasets").glob("*.onnx"))
@@ -136,6 +137,8 @@ def test_names_that_programs_unpickle_are_refused_whatever_is_in_the_file(path, 
             b"\0" * 8,
         ),
         header('{"__metadata__": {"a": {}}}'),
+        header('{"a": {"dtype": "U8", "shape": [' + "1," * 99 + '8], "data_offsets": [0, 8]}}', b"\0" * 8),
+        header('{"a": {"dtype": "U8", "shape": [' + "9" * 999 + '], "data_offsets": [0, 8]}}', b"\0" * 8),
         header('{"a":' * 5000),
     ],
 )
@@ -197,6 +200,14 @@ def test_an_onnx_file_with_graphs_inside_graphs_without_end_is_refused():
         body = message((1, message((5, message((6, body))))))
     with pytest.raises(NotAdmitted):
         what("model.onnx", message((1, 8), (7, body)))
+
+
+def test_an_onnx_file_of_more_fields_than_any_graph_has_is_refused_and_not_walked_for_ever(monkeypatch):
+    body = message((1, 8), (7, message(*[(1, message((1, b"x")))] * 60)))
+    assert what("model.onnx", body).format is Format.ONNX
+    monkeypatch.setattr(protobuf.Walk.__init__, "__defaults__", (100,))
+    with pytest.raises(NotAdmitted):
+        what("model.onnx", body)
 
 
 @pytest.mark.parametrize(
