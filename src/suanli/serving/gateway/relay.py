@@ -6,8 +6,9 @@ answer has begun.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable
+from time import monotonic
+from time import time as unix_s
 from typing import Protocol
 
 from suanli.domain.traffic import bucket_of
@@ -117,7 +118,7 @@ class Relay:
         self.queued = False
         self.sequence = -1
         self.attempts: list[Attempt] = []
-        self.arrived_s = house.loop.time()
+        self.arrived_s = monotonic()  # the loop's clock has only milliseconds
         self.over = False
         self._grant: Grant | None = None
         self._passage: Passage | None = None
@@ -138,7 +139,7 @@ class Relay:
             request.kept.get(b"authorization"),
             self.service.route,
             self.ask.tokens_max,
-            time.time(),
+            unix_s(),
         )
         if isinstance(entered, Grant | Refusal):
             self._entered(entered)
@@ -190,10 +191,9 @@ class Relay:
 
     def _waited(self) -> None:
         """The time in the queue is up, unless what it waits for has changed meanwhile."""
-        loop = self.house.loop
-        left_s = self.arrived_s + self._wait_s() - loop.time()
+        left_s = self.arrived_s + self._wait_s() - monotonic()
         if left_s > 0.001 and not self.service.has_targets:
-            self._queue_timer = loop.call_later(left_s, self._waited)
+            self._queue_timer = self.house.loop.call_later(left_s, self._waited)
             return
         self.service.leave(self)
         self.service.stats.refused += 1
@@ -239,7 +239,7 @@ class Relay:
         attempt.connecting = None
         attempt.connection = connection
         self._sent += 1
-        self._asked_s = self._asked_s or self.house.loop.time()
+        self._asked_s = self._asked_s or monotonic()
         request = self.ask.request
         message = self.ask.message(attempt.replica.host)
         if len(request.body) > LONG_BYTES:
@@ -325,7 +325,7 @@ class Relay:
             else:
                 attempt.replica.breaker.gave_up()
                 self._give_up(attempt)
-        passage = self._passage = Passage(connection, self.ask.request, self.house.loop.time())
+        passage = self._passage = Passage(connection, self.ask.request, monotonic())
         if self.ask.metered:
             passage.meter(self.ask.generates)
         if self.client.full:
@@ -380,7 +380,7 @@ class Relay:
             if self._passage is None:
                 attempt.replica.breaker.gave_up()
             self._give_up(attempt)
-        now_s = self.house.loop.time()
+        now_s = monotonic()
         tokens_in, tokens_out = self._tokens()
         if self._traffic is not None:
             self._note(self._traffic, now_s, tokens_in, tokens_out, failed, status)

@@ -112,13 +112,14 @@ class ClientConnection(asyncio.Protocol):
         self.full = False
         if self._answering is not None:
             self._answering.client_ready()
+        self._advance()
 
     def data_received(self, data: bytes) -> None:
         if self.stage is Stage.LINGER:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
                 self.transport.abort()
-        elif self._current is not None:
+        elif self._current is not None or self.full:
             self._backlog += data
             if len(self._backlog) > BACKLOG_BYTES and not self._paused:
                 self._paused = True
@@ -227,7 +228,7 @@ class ClientConnection(asyncio.Protocol):
         if self._advancing:
             return
         self._advancing = True
-        while self._current is None and self.stage is not Stage.LINGER:
+        while self._current is None and not self.full and self.stage is not Stage.LINGER:
             if self._waiting:
                 self._start(self._waiting.popleft())
             elif self._backlog:

@@ -1,0 +1,127 @@
+"""Processes around a gateway under test: a replica that does nothing, and clients that ask as soon as answered.
+
+python serve_load.py replica            prints its port, answers any request with a short JSON text
+python serve_load.py clients PORT REQUESTS CONNECTIONS RATE   prints what it saw, as JSON
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+import uvloop
+
+ANSWER_BODY = (
+    b'{"id":"x","object":"chat.completion","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":12}}'
+)
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+    len(ANSWER_BODY),
+    ANSWER_BODY,
+)
+END = ANSWER_BODY[-40:]
+ASK_BODY = b'{"model":"chat","messages":[{"role":"user","content":"How long is a piece of string?"}],"max_tokens":16}'
+KEY = b"sk-suanli-benchmark"
+ASK = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    b"accept: */*\r\nuser-agent: benchmark\r\nauthorization: Bearer %b\r\ncontent-length: %d\r\n\r\n%b"
+) % (KEY, len(ASK_BODY), ASK_BODY)
+
+
+class NoOp(asyncio.Protocol):
+    """Every read is taken for one request, which is so where a client waits for each answer."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(ANSWER)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class Load:
+    """`rate` requests a second over all connections; 0: as many as go."""
+
+    def __init__(self, requests: int, rate: float) -> None:
+        self.left = requests
+        self.rate = rate
+        self.failed = 0
+        self.times_s: list[float] = []
+        self.done = asyncio.Event()
+        self.started_s = time.perf_counter()
+        self.sent = 0
+
+    def next_s(self) -> float:
+        """When the next request is due; asking for it takes it."""
+        self.left -= 1
+        self.sent += 1
+        return self.started_s + self.sent / self.rate if self.rate else 0.0
+
+
+class Client(asyncio.Protocol):
+    def __init__(self, load: Load, loop: asyncio.AbstractEventLoop) -> None:
+        self.load = load
+        self.loop = loop
+        self.began_s = 0.0
+        self.received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.ask()
+
+    def ask(self) -> None:
+        if self.load.left <= 0:
+            self.load.done.set()
+            return
+        due_s = self.load.next_s()
+        wait_s = due_s - time.perf_counter() if due_s else 0.0
+        if wait_s > 0:
+            self.loop.call_later(wait_s, self.send)
+        else:
+            self.send()
+
+    def send(self) -> None:
+        self.began_s = time.perf_counter()
+        self.transport.write(ASK)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def data_received(self, data: bytes) -> None:
+        """An answer ends with the text that every right one ends with; another would never end, and be seen so."""
+        self.received += data
+        if self.received.endswith(END):
+            self.load.times_s.append(time.perf_counter() - self.began_s)
+            self.load.failed += not self.received.startswith(b"HTTP/1.1 200")
+            self.received = b""
+            self.ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.load.failed += self.load.left > 0
+        self.load.done.set()
+
+
+async def replica() -> None:
+    server = await asyncio.get_running_loop().create_server(NoOp, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+async def clients(port: int, requests: int, connections: int, rate: float) -> None:
+    loop = asyncio.get_running_loop()
+    load = Load(requests, rate)
+    for _ in range(connections):
+        await loop.create_connection(lambda: Client(load, loop), "127.0.0.1", port)
+    await load.done.wait()
+    wall_s = time.perf_counter() - load.started_s
+    times_s = sorted(load.times_s)
+    told = {
+        "requests": len(times_s),
+        "failed": load.failed,
+        "per_s": len(times_s) / wall_s,
+        "p50_ms": 1000 * times_s[len(times_s) // 2],
+        "p99_ms": 1000 * times_s[int(len(times_s) * 0.99)],
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "replica":
+        uvloop.run(replica())
+    else:
+        uvloop.run(clients(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])))
