@@ -110,15 +110,33 @@ class ModelUse(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0
 
 
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model is served with: `transformers`, `onnx`, `python` (with `code`), `vllm`; empty: by its format.
+
+    `task` is empty where the model's files tell it; None leaves a bound to the runtime.
+    """
+
+    name: str = ""
+    task: str = ""
+    code: str = ""
+    batch_max: int | None = None
+    batch_wait_s: float | None = None
+    latency_max_s: float | None = None
+    context_max: int | None = None
+    quantization: str = ""
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What a `serve` workload needs beyond a program: a port (None: Suanli picks one), health and replicas.
 
+    With a `runtime` that serves its model, and it has no program of its own.
     A replica that shall end gets no new requests and has `drain_s` to answer those it has. `idle_s` without a request
     stops all of them, where `replicas_min` is 0.
     """
 
     port: int | None = None
     health_path: str = "/healthz"
+    runtime: Runtime | None = None
     replicas_min: int = 1
     replicas_max: int | None = 1
     slo: Slo = Slo()

@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from suanli.domain.errors import UsageError
+from suanli.domain.model import parse_reference
 from suanli.spec import quantities
 from suanli.spec.command import argv
 from suanli.spec.problems import shown
@@ -110,6 +112,21 @@ Argv = Annotated[
         {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "format": "command"}
     ),
 ]
+
+
+def _reference(value: object) -> str:
+    try:
+        return str(parse_reference(_text(value)))
+    except UsageError as error:
+        raise ValueError(error.sentence.rstrip(".") + f". {error.remedy}") from error
+
+
+ModelRef = Annotated[str, PlainValidator(_reference), _schema("model version", "string")]
+
+
+def model_ref(value: object) -> object:
+    """A text alone is a version of the registry."""
+    return {"ref": value} if isinstance(value, str) else value
 
 
 def _or_more(parse: Callable[[object], Any]) -> PlainValidator:

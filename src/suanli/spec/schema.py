@@ -12,7 +12,8 @@ from suanli.spec.fleet_shape import FleetShape
 from suanli.spec.mix import MixShape
 from suanli.spec.placement_shape import ProblemShape
 from suanli.spec.scope import Path
-from suanli.spec.workload_shape import Batch, Serve
+from suanli.spec.serve_shape import Serve
+from suanli.spec.workload_shape import Batch
 
 Declared = FleetShape | Batch | Serve | AlertShape | ProblemShape | MixShape
 Schema = Mapping[str, Any]

@@ -4,13 +4,14 @@ import posixpath
 from datetime import datetime, timedelta
 
 from suanli.domain.resources import AcceleratorDemand, Demand
-from suanli.domain.workload import Dataset, EndCause, IdleRule, Kind, Retry, Service, Slo, Update, Workload
+from suanli.domain.workload import Dataset, EndCause, IdleRule, Kind, ModelUse, Retry, Workload
 from suanli.spec.fields import instant_s
 from suanli.spec.pace import Pace, pace_of
 from suanli.spec.scope import Path, Scope
-from suanli.spec.workload_shape import NODES_MAX, Batch, Resources, Serve
+from suanli.spec.serve import service_of
+from suanli.spec.serve_shape import Serve
+from suanli.spec.workload_shape import NODES_MAX, Batch, Resources
 
-REPLICAS_MAX = 10_000
 SERVICE_RETRIES = 10
 
 
@@ -36,7 +37,8 @@ def workload_of(shape: Batch | Serve, scope: Scope) -> Workload:
         env=dict(shape.env),
         workdir=_workdir(shape, scope),
         after=shape.after,
-        model_from=shape.model.from_ if shape.model else "",
+        model_from=(shape.model.from_ or "") if shape.model else "",
+        model=_model(shape, scope),
         not_before_s=_instant_s(shape.not_before, ("not_before",), scope),
         duration_s=pace.duration_s,
         speeds=pace.speeds,
@@ -52,8 +54,17 @@ def workload_of(shape: Batch | Serve, scope: Scope) -> Workload:
         data=tuple(Dataset(uri=item.uri, size_bytes=item.size, at=item.at) for item in shape.data),
         outputs=tuple(batch.outputs) if batch else (),
         node_labels=dict(shape.node_labels),
-        service=_service(shape, scope) if isinstance(shape, Serve) else None,
+        service=service_of(shape, scope) if isinstance(shape, Serve) else None,
     )
+
+
+def _model(shape: Batch | Serve, scope: Scope) -> ModelUse | None:
+    model = shape.model
+    if model is None or model.ref is None:
+        return None
+    if model.from_ is not None:
+        scope.refuse(("model",), "`from` and `ref` name two models", "Keep one of them.")
+    return ModelUse(ref=model.ref)
 
 
 def _nodes(shape: Batch | Serve, scope: Scope) -> int | None:
@@ -148,40 +159,3 @@ def _retry(shape: Batch | Serve) -> Retry:
         else tuple(EndCause(cause) for cause in dict.fromkeys(shape.retry.on))
     )
     return Retry(limit=limit, delay_s=shape.retry.delay, on=on)
-
-
-def _service(shape: Serve, scope: Scope) -> Service:
-    fewest, most = shape.replicas
-    if fewest < 1 or max(fewest, most or 0) > REPLICAS_MAX:
-        scope.refuse(
-            ("replicas",), f"expected 1 to {REPLICAS_MAX:,} replicas", "For example `replicas: 1..4`."
-        )
-    if not shape.health.startswith("/"):
-        scope.refuse(
-            ("health",),
-            f"expected a path such as /healthz; got {shape.health!r}",
-            "For example `health: /healthz`.",
-        )
-    if (steps := shape.update.steps) != sorted(set(steps)) or steps[-1] != 1 or steps[0] == 0:
-        scope.refuse(
-            ("update", "steps"),
-            "shares of traffic must grow, and end at 100%",
-            "For example `steps: [5%, 25%, 100%]`.",
-        )
-    return Service(
-        port=shape.port,
-        health_path=shape.health,
-        replicas_min=fewest,
-        replicas_max=most,
-        slo=Slo(
-            p95_s=shape.slo.p95,
-            ttft_p95_s=shape.slo.ttft_p95,
-            tpot_p95_s=shape.slo.tpot_p95,
-            availability=shape.slo.availability,
-        ),
-        update=Update(
-            strategy=shape.update.strategy,
-            steps=tuple(shape.update.steps),
-            auto_rollback=shape.update.auto_rollback,
-        ),
-    )

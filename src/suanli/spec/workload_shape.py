@@ -1,8 +1,8 @@
-"""Documents of `kind: train`, `job` and `serve`: their fields."""
+"""Documents of `kind: train` and `job`, and what services share with them: their fields."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from suanli.domain.workload import Retry
 from suanli.spec import fields as f
@@ -71,46 +71,28 @@ class DatasetShape(f.Shape):
     )
 
 
-class ModelOf(f.Shape):
-    from_: f.Name = Field(
-        alias="from", description="The train or job whose output is served.", examples=["gpt"]
+class ModelShape(f.Shape):
+    """A version of the registry, or what another workload leaves behind."""
+
+    from_: f.Name | None = Field(
+        default=None, alias="from", description="The train or job whose output it uses.", examples=["gpt"]
+    )
+    ref: f.ModelRef | None = Field(
+        default=None,
+        description="A version of the registry: the newest, by number, or by alias.",
+        examples=["minilm", "minilm/3", "minilm@prod"],
     )
 
 
-class SloShape(f.Shape):
-    """What the service promises; what is left out is not promised."""
-
-    p95: f.TimeSpan | None = Field(
-        default=None, description="95 % of requests answered within.", examples=["200ms"]
-    )
-    ttft_p95: f.TimeSpan | None = Field(
-        default=None, description="95 % of first tokens within.", examples=["500ms"]
-    )
-    tpot_p95: f.TimeSpan | None = Field(
-        default=None, description="95 % of further tokens within.", examples=["25ms"]
-    )
-    availability: f.Share | None = Field(
-        default=None, description="Share of requests answered.", examples=["99.9%"]
-    )
+Model = Annotated[
+    ModelShape,
+    BeforeValidator(f.model_ref, json_schema_input_type=str | ModelShape),
+]
 
 
-class UpdateShape(f.Shape):
-    """How a new revision takes over."""
+class Common(f.Shape):
+    """What all workloads have."""
 
-    strategy: Literal["rolling", "canary"] = Field(
-        default="rolling", description="One by one, or by share of traffic.", examples=["canary"]
-    )
-    steps: list[f.Share] = Field(
-        default=[1.0],
-        min_length=1,
-        max_length=100,
-        description="Shares of traffic, growing to 100%. Default: all at once.",
-        examples=["[5%, 100%]"],
-    )
-    auto_rollback: bool = Field(default=True, description="Go back when the SLO is broken.")
-
-
-class _Common(f.Shape):
     name: f.Name = Field(description="Its name, unique among workloads.", examples=["gpt"])
     run: f.Argv = Field(
         description="The command, as a list of words or a text that is split as a shell would, without a shell.",
@@ -146,8 +128,11 @@ class _Common(f.Shape):
     after: f.Names = Field(
         default=(), description="Trains and jobs that must have succeeded first.", examples=["[prepare]"]
     )
-    model: ModelOf | None = Field(
-        default=None, description="The model it needs; it waits for it.", examples=["{from: gpt}"]
+    model: Model | None = Field(
+        default=None,
+        description="The model it needs, in $SUANLI_MODEL_DIR: a version of the registry, or the output of a workload, "
+        "which it waits for.",
+        examples=["minilm@prod", "{from: gpt}"],
     )
     not_before: f.Instant | None = Field(
         default=None,
@@ -179,7 +164,7 @@ class _Common(f.Shape):
 Speed = Annotated[float, Field(gt=0, lt=1e12, allow_inf_nan=False)]
 
 
-class Batch(_Common):
+class Batch(Common):
     """`train` is checkpointed training, `job` any program that ends."""
 
     kind: Literal["train", "job"] = Field(description="`train` or `job`.")
@@ -211,24 +196,3 @@ class Batch(_Common):
     outputs: list[f.Nonempty] = Field(
         default=[], max_length=1000, description="What it leaves behind.", examples=["[checkpoint]"]
     )
-
-
-class Serve(_Common):
-    """A service stays up and answers on a port."""
-
-    kind: Literal["serve"] = Field(description="`serve`.")
-    port: int | None = Field(
-        default=None,
-        ge=1,
-        le=65535,
-        description="The port, also in $PORT. Default: Suanli picks one per replica.",
-        examples=["8080"],
-    )
-    health: f.Nonempty = Field(
-        default="/healthz", description="Path that answers 200 when it is ready.", examples=["/healthz"]
-    )
-    replicas: f.Range = Field(
-        default=(1, 1), description="How many, or from how many to how many. Default: 1.", examples=["1..4"]
-    )
-    slo: SloShape = Field(default_factory=SloShape, description="What it promises.")
-    update: UpdateShape = Field(default_factory=UpdateShape, description="How a new revision takes over.")

@@ -10,7 +10,20 @@ from suanli.catalog.accelerators import load
 from suanli.domain.alerts import AlertRule, AlertTest
 from suanli.domain.fleet import Link, Node, NodeScaling, Storage, Team
 from suanli.domain.resources import AcceleratorDemand, Demand
-from suanli.domain.workload import Dataset, EndCause, IdleRule, Kind, Retry, Service, Slo, Update, Workload
+from suanli.domain.workload import (
+    Access,
+    Dataset,
+    EndCause,
+    IdleRule,
+    Kind,
+    ModelUse,
+    Retry,
+    Runtime,
+    Service,
+    Slo,
+    Update,
+    Workload,
+)
 from suanli.kernel.services import beginning
 from suanli.spec import Source, SpecErrors, read
 
@@ -119,6 +132,50 @@ update: {strategy: canary, steps: [5%, 25%, 100%], auto_rollback: false}
         update=Update(strategy="canary", steps=(0.05, 0.25, 1), auto_rollback=False),
     )
     assert beginning(service, {}) == (("chat/0", 0), ("chat/1", 1))
+
+
+def test_a_service_of_a_model_needs_no_command_and_says_how_requests_reach_it(declare):
+    text = """
+kind: serve
+name: search
+model: models:/minilm@prod
+runtime: {name: transformers, task: embeddings, batch: 32, batch_wait: 2ms}
+replicas: 0..4
+scaling: {to_zero_after: 10m}
+update: {strategy: blue-green, window: 30s, requests: 200, error_rate: 2%, ready_within: 2m}
+gateway: {balance: affinity, concurrency: 8, queue: 50, queue_timeout: 5s, hold: 1m, deadline: 20s, hedge_after: 300ms}
+drain: 10s
+"""
+    found = workload(declare(text))
+    assert (found.run, found.model, found.model_from) == ((), ModelUse(ref="minilm@prod"), "")
+    assert found.service == Service(
+        health_path="/readyz",
+        runtime=Runtime(name="transformers", task="embeddings", batch_max=32, batch_wait_s=0.002),
+        replicas_min=0,
+        replicas_max=4,
+        update=Update(
+            strategy="blue-green", window_s=30.0, requests_min=200, error_rate_max=0.02, ready_s=120.0
+        ),
+        access=Access(
+            balance="affinity",
+            concurrency=8,
+            queue=50,
+            queue_s=5.0,
+            hold_s=60.0,
+            deadline_s=20.0,
+            hedge_after_s=0.3,
+            idempotent=True,
+        ),
+        drain_s=10.0,
+        idle_s=600.0,
+    )
+
+
+def test_a_request_is_sent_again_only_where_asking_twice_does_nothing_twice(declare):
+    own = workload(declare("kind: serve\nname: a\nmodel: m\nruntime: {name: python, code: 'a:B'}"))
+    program = workload(declare("kind: serve\nname: a\nrun: x"))
+    said = workload(declare("kind: serve\nname: a\nrun: x\ngateway: {idempotent: true}"))
+    assert [w.service.access.idempotent for w in (own, program, said)] == [False, False, True]
 
 
 def test_a_job_is_one_record_of_its_own_name(declare):

@@ -1,0 +1,129 @@
+"""The part of a workload that only services have, and what only its values together can get wrong."""
+
+from suanli.domain.workload import Access, Runtime, Service, Slo, Update
+from suanli.spec.scope import Scope
+from suanli.spec.serve_shape import GatewayShape, RuntimeShape, Serve, UpdateShape
+
+REPLICAS_MAX = 10_000
+
+REPEATABLE = ("transformers", "onnx", "vllm")
+"""Runtimes that only compute: asking twice does nothing twice."""
+
+
+def service_of(shape: Serve, scope: Scope) -> Service:
+    """Whatever is wrong with it goes to the scope."""
+    _check_replicas(shape, scope)
+    _check_program(shape, scope)
+    if shape.health is not None and not shape.health.startswith("/"):
+        scope.refuse(
+            ("health",),
+            f"expected a path such as /healthz; got {shape.health!r}",
+            "For example `health: /healthz`.",
+        )
+    runs_model = not shape.run
+    return Service(
+        port=shape.port,
+        health_path=shape.health or ("/readyz" if runs_model else "/healthz"),
+        runtime=_runtime(shape.runtime) if runs_model else None,
+        replicas_min=shape.replicas[0],
+        replicas_max=shape.replicas[1],
+        slo=Slo(
+            p95_s=shape.slo.p95,
+            ttft_p95_s=shape.slo.ttft_p95,
+            tpot_p95_s=shape.slo.tpot_p95,
+            availability=shape.slo.availability,
+        ),
+        update=_update(shape.update, scope),
+        access=_access(shape.gateway, runs_model=runs_model, runtime=shape.runtime),
+        drain_s=shape.drain,
+        idle_s=shape.scaling.to_zero_after,
+    )
+
+
+def _check_replicas(shape: Serve, scope: Scope) -> None:
+    fewest, most = shape.replicas
+    if most == 0 or max(fewest, most or 0) > REPLICAS_MAX:
+        scope.refuse(
+            ("replicas",),
+            f"expected 1 to {REPLICAS_MAX:,} replicas, or from 0 on",
+            "For example `replicas: 1..4`, or `0..4` for none while nobody asks.",
+        )
+
+
+def _check_program(shape: Serve, scope: Scope) -> None:
+    """A command, or a model and something to run it in."""
+    runtime, model = shape.runtime, shape.model
+    if shape.run and runtime is not None:
+        scope.refuse(("runtime",), "`run` and `runtime` are two ways to serve", "Keep one of them.")
+    elif not shape.run and model is None and not (runtime and runtime.name == "python"):
+        scope.refuse(
+            (), "a service needs `run` or `model`", "Say how it serves (`run`), or what (`model: NAME@prod`)."
+        )
+    elif not shape.run and model is not None and model.from_ is not None and runtime is None:
+        scope.refuse(
+            ("model",),
+            "what a workload leaves behind may have any format",
+            "Say what serves it: `run`, or a `runtime`.",
+        )
+    if runtime is not None and (runtime.name == "python") != (runtime.code is not None):
+        scope.refuse(
+            ("runtime",),
+            "`code` and the runtime python go together",
+            "For example `runtime: {name: python, code: my_model:Model}`.",
+        )
+
+
+def _runtime(shape: RuntimeShape | None) -> Runtime:
+    if shape is None:
+        return Runtime()
+    return Runtime(
+        name=shape.name,
+        task=shape.task or "",
+        code=shape.code or "",
+        batch_max=shape.batch,
+        batch_wait_s=shape.batch_wait,
+        latency_max_s=shape.latency_max,
+        context_max=shape.context,
+        quantization=shape.quantization or "",
+    )
+
+
+def _update(shape: UpdateShape, scope: Scope) -> Update:
+    if (steps := shape.steps) != sorted(set(steps)) or steps[-1] != 1 or steps[0] == 0:
+        scope.refuse(
+            ("update", "steps"),
+            "shares of traffic must grow, and end at 100%",
+            "For example `steps: [5%, 25%, 100%]`.",
+        )
+    if shape.strategy == "rolling" and not shape.surge and not shape.unavailable:
+        scope.refuse(
+            ("update", "surge"),
+            "with neither more nor fewer replicas than wanted, none can be replaced",
+            "Set `surge: 1`, or where there is no room for one more `unavailable: 1`.",
+        )
+    return Update(
+        strategy=shape.strategy,
+        steps=tuple(steps),
+        auto_rollback=shape.auto_rollback,
+        surge=shape.surge,
+        unavailable=shape.unavailable,
+        window_s=shape.window,
+        requests_min=shape.requests,
+        error_rate_max=shape.error_rate,
+        ready_s=shape.ready_within,
+    )
+
+
+def _access(shape: GatewayShape, *, runs_model: bool, runtime: RuntimeShape | None) -> Access:
+    repeatable = runs_model and (runtime is None or runtime.name in REPEATABLE)
+    return Access(
+        balance=shape.balance,
+        concurrency=shape.concurrency,
+        queue=shape.queue,
+        queue_s=shape.queue_timeout,
+        hold_s=shape.hold,
+        deadline_s=shape.deadline,
+        idempotent=repeatable if shape.idempotent is None else shape.idempotent,
+        hedge_after_s=shape.hedge_after,
+        body_bytes_max=shape.body,
+    )

@@ -1,0 +1,211 @@
+"""Documents of `kind: serve`: the fields that only services have."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from suanli.domain.workload import Access, Service, Update
+from suanli.spec import fields as f
+from suanli.spec.workload_shape import Common
+
+UPDATE, ACCESS = Update(), Access()
+
+Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Task = Literal[
+    "text-generation",
+    "embeddings",
+    "text-classification",
+    "image-classification",
+    "speech-recognition",
+    "tensors",
+]
+
+
+class SloShape(f.Shape):
+    """What the service promises; what is left out is not promised."""
+
+    p95: f.TimeSpan | None = Field(
+        default=None, description="95 % of requests answered within.", examples=["200ms"]
+    )
+    ttft_p95: f.TimeSpan | None = Field(
+        default=None, description="95 % of first tokens within.", examples=["500ms"]
+    )
+    tpot_p95: f.TimeSpan | None = Field(
+        default=None, description="95 % of further tokens within.", examples=["25ms"]
+    )
+    availability: f.Share | None = Field(
+        default=None, description="Share of requests answered.", examples=["99.9%"]
+    )
+
+
+class RuntimeShape(f.Shape):
+    """What the model runs in, where no command is given."""
+
+    name: Literal["transformers", "onnx", "python", "vllm"] = Field(
+        description="`python` is code of your own; `vllm` must be installed where it runs.",
+        examples=["transformers"],
+    )
+    task: Task | None = Field(default=None, description="Default: found from the model's files.")
+    code: f.Nonempty | None = Field(
+        default=None, description="Module and class, for `python`.", examples=["my_model:Model"]
+    )
+    batch: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Most requests worked on together.", examples=["16"]
+    )
+    batch_wait: f.TimeSpan | None = Field(
+        default=None, description="How long a batch waits for more.", examples=["5ms"]
+    )
+    latency_max: f.TimeSpan | None = Field(
+        default=None, description="What batches are made small enough for.", examples=["200ms"]
+    )
+    context: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**30,
+        description="Most tokens of prompt and answer. Default: the model's own.",
+        examples=["4096"],
+    )
+    quantization: Literal["fp8", "awq", "gptq", "compressed-tensors", "bitsandbytes"] | None = Field(
+        default=None, description="For `vllm`.", examples=["fp8"]
+    )
+
+
+class UpdateShape(f.Shape):
+    """How a new revision takes over."""
+
+    strategy: Literal["rolling", "blue-green", "canary"] = Field(
+        default="rolling",
+        description="One replica after another, all at once beside the old ones, or by share of traffic.",
+        examples=["canary"],
+    )
+    steps: list[f.Share] = Field(
+        default=[1.0],
+        min_length=1,
+        max_length=100,
+        description="Shares of traffic of a canary, growing to 100%.",
+        examples=["[5%, 25%, 100%]"],
+    )
+    auto_rollback: bool = Field(
+        default=True, description="Go back when it fails more than before, breaks the SLO, or does not start."
+    )
+    surge: int = Field(
+        default=UPDATE.surge, ge=0, le=10_000, description="Replicas that a rolling update may have more."
+    )
+    unavailable: int = Field(
+        default=UPDATE.unavailable, ge=0, le=10_000, description="Replicas that it may have fewer meanwhile."
+    )
+    window: f.TimeSpan = Field(
+        default=UPDATE.window_s, description="How long each step is watched.", examples=["60s"]
+    )
+    requests: int = Field(
+        default=UPDATE.requests_min,
+        ge=1,
+        le=10**9,
+        description="Requests that a step should have seen; with fewer it is watched for three windows.",
+    )
+    error_rate: f.Share = Field(
+        default=UPDATE.error_rate_max,
+        description="Failed requests that are no reason to go back.",
+        examples=["1%"],
+    )
+    ready_within: f.TimeSpan = Field(
+        default=UPDATE.ready_s, description="How long a new replica may take to answer.", examples=["10m"]
+    )
+
+
+class GatewayShape(f.Shape):
+    """How requests reach the replicas."""
+
+    balance: Literal["round-robin", "least-outstanding", "power-of-two", "weighted", "affinity"] = Field(
+        default="least-outstanding",
+        description="Which replica is chosen; `affinity` keeps a session, or a prompt's beginning, with one.",
+        examples=["affinity"],
+    )
+    concurrency: int = Field(
+        default=ACCESS.concurrency,
+        ge=0,
+        le=100_000,
+        description="Most requests with one replica; 0: any number.",
+    )
+    queue: int = Field(
+        default=ACCESS.queue, ge=0, le=1_000_000, description="Most requests that wait; further ones get 503."
+    )
+    queue_timeout: f.TimeSpan = Field(
+        default=ACCESS.queue_s, description="How long one waits for a replica.", examples=["30s"]
+    )
+    hold: f.TimeSpan = Field(
+        default=ACCESS.hold_s, description="How long one waits where no replica runs.", examples=["2m"]
+    )
+    deadline: f.TimeSpan = Field(
+        default=ACCESS.deadline_s, description="How long a whole answer may take.", examples=["10m"]
+    )
+    idempotent: bool | None = Field(
+        default=None,
+        description="A request may be sent to another replica when one dies with it. Default: for `transformers`, "
+        "`onnx` and `vllm` it may.",
+    )
+    hedge_after: f.TimeSpan | None = Field(
+        default=None,
+        description="When a second replica is asked the same, if idempotent.",
+        examples=["300ms"],
+    )
+    body: f.Size = Field(default=ACCESS.body_bytes_max, description="Largest request.", examples=["16MiB"])
+
+
+class ScalingShape(f.Shape):
+    """How many replicas there are, within `replicas`."""
+
+    to_zero_after: f.TimeSpan = Field(
+        default=Service().idle_s,
+        description="With `replicas: 0..N`: without a request for so long, none runs until the next one comes.",
+        examples=["5m"],
+    )
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Serve(Common):
+    """A service stays up and answers on a port."""
+
+    kind: Literal["serve"] = Field(description="`serve`.")
+    run: f.Argv = Field(
+        default=(),
+        description="The command that serves, as a list of words or a text that is split as a shell would, without a "
+        "shell; not needed for a model with a runtime.",
+        examples=["python serve.py"],
+    )
+    runtime: (
+        Annotated[RuntimeShape, BeforeValidator(_named, json_schema_input_type=str | RuntimeShape)] | None
+    ) = Field(
+        default=None,
+        description="What a model of the registry is served with, where no command is. Default: by its format.",
+        examples=["transformers", "{name: python, code: my_model:Model}"],
+    )
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="The port, also in $PORT. Default: Suanli picks one per replica.",
+        examples=["8080"],
+    )
+    health: f.Nonempty | None = Field(
+        default=None,
+        description="Path that answers 200 when it is ready. Default: /healthz, of a runtime /readyz.",
+        examples=["/healthz"],
+    )
+    replicas: f.Range = Field(
+        default=(1, 1), description="How many, or from how many to how many. Default: 1.", examples=["1..4"]
+    )
+    scaling: ScalingShape = Field(default_factory=ScalingShape, description="When there are more or fewer.")
+    slo: SloShape = Field(default_factory=SloShape, description="What it promises.")
+    update: UpdateShape = Field(default_factory=UpdateShape, description="How a new revision takes over.")
+    gateway: GatewayShape = Field(
+        default_factory=GatewayShape, description="How requests reach the replicas."
+    )
+    drain: f.TimeSpan = Field(
+        default=Service().drain_s,
+        description="How long a replica that shall end may answer what it was asked.",
+        examples=["30s"],
+    )
