@@ -42,13 +42,14 @@ def _text_classification(options: Options) -> tuple[Infer, Any]:
     from transformers import AutoModelForSequenceClassification, pipeline
 
     model = pretrained(AutoModelForSequenceClassification, options)
-    run: Any = pipeline(
-        "text-classification", model=model, tokenizer=tokenizer_of(options.model_dir), device=model.device
-    )
+    tokenizer = tokenizer_of(options.model_dir)
+    run: Any = pipeline("text-classification", model=model, tokenizer=tokenizer, device=model.device)
+    # a tokenizer that names no length of its own says 10^30
+    tokens_max = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
 
     def infer(inputs: list[Any]) -> list[Any]:
         texts = [_text(one) for one in inputs]
-        return run(texts, top_k=None, batch_size=len(texts), truncation=True)
+        return run(texts, top_k=None, batch_size=len(texts), truncation=True, max_length=tokens_max)
 
     return infer, "a"
 

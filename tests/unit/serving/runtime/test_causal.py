@@ -12,6 +12,7 @@ from suanli.serving.runtime.generation import Generation, Prompt
 from suanli.serving.runtime.sampling import Draw, drawn
 
 VOCABULARY, CONTEXT = 120, 700
+torch.set_num_threads(1)
 
 
 def llama() -> Any:
