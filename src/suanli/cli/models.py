@@ -95,6 +95,9 @@ def push(
             version = client.post(path_of("models", name, "uploads", begun["upload"], "commit"))
         else:
             session.note(f"The same content is there already, as {name}/{version['number']}.")
+            if tag:
+                path = path_of("models", name, str(version["number"]), "tags")
+                version = client.patch(path, {"tags": _pairs(tag)})
     if alias:
         client.put(path_of("models", name, "aliases", alias), {"number": version["number"]})
     session.show(version, lambda: f"{name}/{version['number']}")

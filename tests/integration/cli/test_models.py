@@ -102,7 +102,8 @@ def test_aliases_are_moved_promoted_rolled_back_and_taken_away(said, refused, fo
 
 
 def test_tags_are_set_and_taken_away(said, refused, folder):
-    said("push", folder, "--name", "tagged", "--tag", "license=MIT", "--tag", "team=vision")
+    said("push", folder, "--name", "tagged", "--tag", "license=MIT")
+    assert said("push", folder, "--name", "tagged", "--tag", "team=vision")["tags"]["team"] == "vision"
     assert said("tag", "tagged/1", "team=", "stage=test")["tags"]["stage"] == "test"
     assert said("show", "tagged/1")["tags"] == {
         "architecture": "BertForSequenceClassification",

@@ -1,7 +1,8 @@
 """The registry of models: versions, aliases, evaluations, and files on their way in and out."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, BinaryIO
 
 import msgspec
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import ClientDisconnect
 
 from suanli.api.answers import answer, returns
+from suanli.api.limits import TooManyRequests
 from suanli.api.request import Actor, Here
 from suanli.domain.errors import UsageError
 from suanli.domain.model import (
@@ -33,8 +35,10 @@ from suanli.ports.model_index import Alias, Change, no_model
 router = APIRouter(prefix="/v1/models", tags=["models"])
 log = structlog.get_logger("suanli.api")
 
-PIECES_AT_ONCE = 4
+PIECES_AT_ONCE = 8
 PIECE_S = 60.0
+ROOM_S = 20.0
+AGAIN_S = 5.0
 READ_BYTES = 2**18
 MANIFEST_FILES_MAX = 2000
 METRICS_MAX = 200
@@ -229,19 +233,37 @@ async def write(
     actor: Actor,
     offset: Annotated[int, Query(ge=0, le=2**62, description="In bytes: where the piece begins.")],
 ) -> Response:
+    async with _room_for_a_piece():
+        piece = await _piece(request)
+        written = await run_in_threadpool(here.models.write, name, upload, sha256, offset, piece, actor=actor)
+    return answer(Written(offset=written))
+
+
+@asynccontextmanager
+async def _room_for_a_piece() -> AsyncIterator[None]:
+    """Raises TooManyRequests where there is none for too long."""
     try:
-        async with asyncio.timeout(PIECE_S), _pieces:
-            piece = await request.body()
-            written = await run_in_threadpool(
-                here.models.write, name, upload, sha256, offset, piece, actor=actor
-            )
+        async with asyncio.timeout(ROOM_S):
+            await _pieces.acquire()
+    except TimeoutError:
+        raise TooManyRequests(AGAIN_S) from None
+    try:
+        yield
+    finally:
+        _pieces.release()
+
+
+async def _piece(request: Request) -> bytes:
+    """Raises UsageError where it does not come, or not in time: nobody holds the room for long."""
+    try:
+        async with asyncio.timeout(PIECE_S):
+            return await request.body()
     except TimeoutError:
         raise UsageError(
             f"The piece did not come within {PIECE_S:g} s.", remedy="Send smaller ones.", code="SL-MODEL-SLOW"
         ) from None
     except ClientDisconnect as error:
         raise UsageError("The piece was broken off.", remedy="Send it again.") from error
-    return answer(Written(offset=written))
 
 
 @router.post("/{name}/uploads/{upload}/commit", responses=returns(ModelVersion, "The version that it makes."))
