@@ -153,7 +153,7 @@ class Worker:
         self.number = number
         self.is_dead = False
         self.running: dict[int, Held] = {}
-        self.admission = LedgerAdmission(self, monotonic=lambda: day.at_s)
+        self.admission = LedgerAdmission(self, monotonic=lambda: day.at_s, unix=lambda: day.now().unix_s)
         supervisor.workers[number] = self
         supervisor.ledger.join(number)
 
@@ -298,8 +298,8 @@ class Day:
         while self._agenda and self._agenda[0][0] <= until_s:
             self.at_s, _, do = heapq.heappop(self._agenda)
             do()
-            for _ in range(3):  # callbacks of callbacks
-                await asyncio.sleep(0)
+            await _callbacks()
+        await _callbacks()
         self.at_s = max(self.at_s, until_s)
 
     def running(self) -> list[Held]:
@@ -312,3 +312,9 @@ class Day:
         synced_bytes = disk.synced_bytes.get(status.st_ino, 0)
         if status.st_size > synced_bytes:
             os.truncate(path, self.chance.randint(synced_bytes, status.st_size))
+
+
+async def _callbacks() -> None:
+    """Those of the loop, and theirs."""
+    for _ in range(3):
+        await asyncio.sleep(0)

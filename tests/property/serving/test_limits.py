@@ -14,9 +14,9 @@ from tests.property.serving.gateway_days import CHAT, Day, Killed, key_of
 from suanli.serving.admission import windows
 from suanli.serving.gateway.routes import Key, Routes
 
-DAY_S = 4.0
-BUDGET_USD = 0.04
-PERIOD_S = 3.0
+DAY_S = 3.0
+BUDGET_USD = 0.03
+PERIOD_S = 2.0
 
 
 def day_of(folder: str, keys: Sequence[Key], workers: int, seed: int) -> Day:
@@ -118,7 +118,7 @@ def test_who_asks_for_too_much_gets_what_the_limit_allows_but_for_one_percent_a_
 async def spend(folder: str, workers: int, seed: int, dies_at: int | None, *, machine: bool) -> Day:
     """Until a while after the effect at which supervisor or machine dies; then with a new one."""
     day = day_of(folder, [key_of("k", budget_usd=BUDGET_USD, budget_period_s=PERIOD_S)], workers, seed)
-    day.plan(120, DAY_S, ["k"], 300)
+    day.plan(80, DAY_S, ["k"], 300)
     ends_s = day.at_s + DAY_S + 2.0
     try:
         await day.start(dies_at)

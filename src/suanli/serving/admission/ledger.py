@@ -104,7 +104,9 @@ class Ledger:
         window = self._window(ask)
         free = window.free(now.at_s)
         if free < ask.need:
-            retry_s = window.retry_s(ask.need, now.at_s, held_is_used=ask.lane is Lane.REQUESTS)
+            retry_s = math.inf
+            if ask.whole <= ask.limit:
+                retry_s = window.retry_s(ask.need, now.at_s, held_is_used=ask.lane is Lane.REQUESTS)
             return _refused(ask, free, retry_s, is_spent=retry_s != HELD_RETRY_S)
         welcome = max(ask.want, ask.limit // IDLE_PART[ask.lane])
         amount = max(ask.need, min(welcome, free // len(self._held)))
@@ -138,8 +140,8 @@ class Ledger:
         free = ask.limit - balance.spent - balance.held
         if free < ask.need:
             lost = balance.held - self._leased_by_all[ask.key, ask.window_s, period]
-            is_spent = ask.limit - balance.spent - lost < ask.need
-            retry_s = math.inf if ask.need > ask.limit else ends_in_s if is_spent else HELD_RETRY_S
+            is_spent = ask.limit - balance.spent - lost < ask.whole
+            retry_s = math.inf if ask.whole > ask.limit else ends_in_s if is_spent else HELD_RETRY_S
             return _refused(ask, free, retry_s, is_spent), None
         welcome = max(ask.limit // IDLE_PART[Lane.USD], min(ask.want, ask.limit // SPENDING_PART))
         amount = max(ask.need, min(welcome, free // len(self._held)))

@@ -30,7 +30,8 @@ LEASE_S = {Lane.REQUESTS: 0.25, Lane.TOKENS: 1.0, Lane.USD: 5.0}
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
-    """`need` more of a lane or else nothing; more than that up to `want` is welcome.
+    """`need` more of a lane or else nothing; more than that up to `want` is welcome. `whole` is what the request takes,
+    of which the worker has the rest.
 
     `limit` holds for each `window_s`; for money, which is by calendar, for each period of that length.
     """
@@ -40,6 +41,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     limit: int
     window_s: float
     need: int
+    whole: int
     want: int
 
 

@@ -46,34 +46,33 @@ def not_for_service(asked_for: str) -> Refusal:
     )
 
 
-def limited(key: Key, answer: Answer, limit: int, need: int, retry_s: float, unix_s: float) -> Refusal:
-    """What the ledger refused, `retry_s` from now on."""
+def limited(
+    key: Key, answer: Answer, limit: int, left: int, need: int, retry_s: float, unix_s: float
+) -> Refusal:
+    """What the ledger refused, though it takes only `left` of that limit; worth asking again `retry_s` from now."""
     if answer.lane is Lane.USD:
-        return _over_budget(key, answer, need, retry_s, unix_s)
+        return _over_budget(key, answer, left / NANO, need, retry_s, unix_s)
     if answer.lane is Lane.REQUESTS:
         rule, value, kind = "requests per second", key.requests_per_s, "requests"
     else:
         rule, value, kind = "tokens per minute", key.tokens_per_min, "tokens"
     said = f"The key {key.name!r} may have {value:g} {rule}"
     if math.isinf(retry_s):
-        headers = (*_headers(kind, limit, answer.remaining, None), *_NEVER)
+        headers = (*_headers(kind, limit, left, None), *_NEVER)
         message = f"{said}; this request alone may need {need}. Ask for fewer with `max_tokens`."
         return Refusal(status=429, code="request_too_large", message=message, headers=headers)
-    message = (
-        f"{said}; {answer.remaining} are left, this request needs {need}. Try again in {_span(retry_s)}."
-    )
+    message = f"{said}; {left} are left, this request needs {need}. Try again in {_span(retry_s)}."
     return Refusal(
         status=429,
         code="rate_limit_exceeded",
         message=message,
         retry_after_s=retry_s,
-        headers=(*_headers(kind, limit, answer.remaining, retry_s), _retry_after(retry_s)),
+        headers=(*_headers(kind, limit, left, retry_s), _retry_after(retry_s)),
     )
 
 
-def _over_budget(key: Key, answer: Answer, need: int, retry_s: float, unix_s: float) -> Refusal:
+def _over_budget(key: Key, answer: Answer, left: float, need: int, retry_s: float, unix_s: float) -> Refusal:
     every = _PERIODS.get(key.budget_period_s, _span(key.budget_period_s))
-    left = answer.remaining / NANO
     said = f"The key {key.name!r} may spend ${key.budget_usd:g} every {every}"
     if math.isinf(retry_s):
         message = f"{said}; this request alone may cost ${need / NANO:.6f}. Ask for fewer tokens."
@@ -121,4 +120,4 @@ def _span(seconds: float) -> str:
 
 
 def _date(unix_s: float | None) -> str:
-    return datetime.fromtimestamp(math.ceil(unix_s or 0.0), UTC).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(round(unix_s or 0.0), UTC).isoformat().replace("+00:00", "Z")

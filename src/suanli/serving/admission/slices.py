@@ -46,7 +46,6 @@ class Slice:
         self.until_s = 0.0
         self.period = 0
         self.asked = False
-        self.dry_until_s = 0.0
         self.answer: Answer | None = None
         self.answered_s = 0.0
         self._taken = 0
@@ -57,6 +56,7 @@ class Slice:
         self._returned: dict[int, int] = {}  # by period
 
     def resize(self, limit: int, window_s: float) -> None:
+        self.dry_until_s = 0.0
         self.limit = limit
         self.window_s = window_s
         self._slot_s = window_s / SLOTS
@@ -85,13 +85,13 @@ class Slice:
             else:
                 self._returned[period] = self._returned.get(period, 0) + taken - used
 
-    def ask(self, lacking: int, welcome: int, now_s: float) -> Ask:
-        """For what is lacking, and for as much as it needs until the lease is over if demand goes on as it was."""
+    def ask(self, need: int, lacking: int, welcome: int, now_s: float) -> Ask:
+        """For what is lacking of a need, and for what it will use until the lease is over if demand goes on."""
         elapsed_s = max(MEASURED_MIN_S, now_s - self._since_s)
         rate = self._taken / elapsed_s
         self._taken, self._since_s, self.asked = 0, now_s, True
         want = max(lacking, welcome, int(rate * LEASE_S[self.lane]))
-        return Ask(self._key, self.lane, self.limit, self.window_s, lacking, min(want, self.limit))
+        return Ask(self._key, self.lane, self.limit, self.window_s, lacking, need, min(want, self.limit))
 
     def answered(self, answer: Answer, now_s: float) -> None:
         self.asked = False

@@ -53,14 +53,23 @@ class Held(Grant, frozen=True, kw_only=True):
 class LedgerAdmission:
     """`admission_port.Admission`. Without an answer from the ledger, who has limits may use up its slices, no more."""
 
-    def __init__(self, link: Link, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        unix: Callable[[], float] = time.time,
+    ) -> None:
         self._link = link
         self._now_s = monotonic
+        self._unix_s = unix
         self._routes: Routes | None = None
         self._accounts = Accounts()
         self._waiting: dict[Account, None] = {}
         self._waiters = 0
-        self._asking: dict[Slice, tuple[Account, int]] = {}  # what is lacking, for the next message
+        self._asking: dict[
+            Slice, tuple[Account, int, int]
+        ] = {}  # what is needed, and lacking, for the next message
         self._asked: dict[tuple[str, Lane], tuple[Account, Slice]] = {}
         self._touched: dict[Slice, None] = {}  # what may have something to report
         self._counted: dict[Account, None] = {}
@@ -200,7 +209,7 @@ class LedgerAdmission:
                 if self._is_away:
                     return refusals.LEDGER_AWAY
                 if not slice_.asked:
-                    self._ask(account, slice_, lacking)
+                    self._ask(account, slice_, need, lacking)
             elif slice_.lane is Lane.USD:
                 period = slice_.period
         if not enough:
@@ -227,12 +236,13 @@ class LedgerAdmission:
         assert answer is not None
         self._count(account, service.service, 0).refused += 1
         retry_s = max(0.001, slice_.answered_s + answer.retry_s - now_s)
-        return refusals.limited(account.key, answer, slice_.limit, need, retry_s, time.time())
+        left = answer.remaining + (slice_.left if now_s < slice_.until_s else 0)
+        return refusals.limited(account.key, answer, slice_.limit, left, need, retry_s, self._unix_s())
 
-    def _ask(self, account: Account, slice_: Slice, lacking: int) -> None:
+    def _ask(self, account: Account, slice_: Slice, need: int, lacking: int) -> None:
         """With the next message, which goes out before the event loop waits for anything."""
         slice_.asked = True
-        self._asking[slice_] = account, lacking
+        self._asking[slice_] = account, need, lacking
         if not self._is_flushing:
             self._is_flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -242,11 +252,11 @@ class LedgerAdmission:
         now_s = self._now_s()
         settled: list[Settle] = []
         asks: list[Ask] = []
-        for slice_, (account, lacking) in self._asking.items():
+        for slice_, (account, need, lacking) in self._asking.items():
             slice_.expire(now_s)
             settled += slice_.settled()
             welcome = sum(waiter.needs[slice_.lane] for waiter in account.waiters)
-            asks.append(slice_.ask(lacking, welcome, now_s))
+            asks.append(slice_.ask(need, lacking, welcome, now_s))
             self._asked[account.name, slice_.lane] = account, slice_
         self._asking.clear()
         if not self._is_away:
