@@ -1,5 +1,6 @@
 """The whole API as one ASGI app."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ def create_app(running: Running, *, monotonic: Callable[[], float] = time.monoto
         redirect_slashes=False,
     )
     app.state.running = running
+    app.state.pieces = asyncio.Semaphore(model_files.PIECES_AT_ONCE)
     for subject in SUBJECTS:
         app.include_router(subject.router)
     hosts = own_names(running.settings)

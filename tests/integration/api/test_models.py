@@ -1,6 +1,8 @@
 """The registry over HTTP: uploads in pieces, files by range, and what is refused along the way."""
 
+import asyncio
 import hashlib
+import json
 import threading
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from tests.unit.models.files import JSON, everything_below, gguf, pickled, push, safetensors
 
 from suanli.api.guard import BODY_BYTES_MAX, PIECE_BYTES_MAX
+from suanli.api.routes import model_files
 
 BIG = gguf() + bytes(range(256)) * (12 * 2**12)
 """A little over 12 MiB."""
@@ -180,3 +183,43 @@ def test_two_who_send_the_same_file_at_once_do_not_spoil_it(house):
         thread.join()
     assert set(statuses) <= {200, 409}
     assert house.api.post(f"/v1/models/chat/uploads/{upload}/commit").json()["size_bytes"] == len(BIG)
+
+
+def test_senders_that_stall_are_let_go_and_do_not_keep_others_waiting_for_ever(house, monkeypatch):
+    monkeypatch.setattr(model_files, "PIECE_S", 0.3)
+    monkeypatch.setattr(model_files, "ROOM_S", 0.05)
+    upload = begun(house, {"m.gguf": BIG})["upload"]
+
+    async def all_at_once() -> list[tuple[int, str]]:
+        return await asyncio.gather(*(_stalled(house, upload) for _ in range(model_files.PIECES_AT_ONCE + 2)))
+
+    answers = asyncio.run(all_at_once())
+    assert sorted(answers) == [(400, "SL-MODEL-SLOW")] * model_files.PIECES_AT_ONCE + [(429, "SL-RATE")] * 2
+    assert begun(house, {"m.gguf": BIG})["wanted"][0]["offset"] == 0
+
+
+async def _stalled(house: Any, upload: str) -> tuple[int, str]:
+    """Status and code for a sender of whom nothing comes after the first byte."""
+    said: list[Any] = []
+    first = [{"type": "http.request", "body": b"x", "more_body": True}]
+
+    async def receive() -> Any:
+        return first.pop() if first else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    headers = [(b"host", b"127.0.0.1:8100"), (b"authorization", f"Bearer {house.secret}".encode())]
+    path = f"/v1/models/chat/uploads/{upload}/{hashlib.sha256(BIG).hexdigest()}"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "PUT",
+        "scheme": "http",
+    }
+    scope |= {"path": path, "raw_path": path.encode(), "query_string": b"offset=0", "root_path": ""}
+    scope |= {"headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8100)}
+    await house.app(scope, receive, send)
+    body = b"".join(message.get("body", b"") for message in said[1:])
+    return said[0]["status"], json.loads(body)["code"]
