@@ -57,6 +57,7 @@ class RoutesFile:
 
 def write_routes(folder: Path, routes: Routes) -> None:
     """Replace the file; durable before it returns. It holds digests of keys, so only its owner may read it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace(folder / ROUTES_FILE, msgspec.json.encode(routes), durable=True)
 
 
