@@ -14,6 +14,9 @@ import msgspec
 MEMORY = 0.97
 """How much of a batch's weight in the fit is left after the next one: about 30 batches count."""
 PERCENTILE, LEARNING = 0.95, 0.1
+COMPANY = 0.3
+"""A batch waits for more where at least so many of the latest requests came while another was waiting or worked on:
+else the model is idle most of the time, and waiting only costs."""
 WINDOW = 4
 """Among how many batches' worth of the oldest items those of like length are looked for."""
 
@@ -155,7 +158,7 @@ class Batcher:
         self._clock = clock
         self._queue: list[_Entry] = []
         self._arrived = asyncio.Event()
-        self._interval_s, self._last_s = 2 * limits.wait_s, -math.inf
+        self._running, self._company = False, 0.0
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
     @property
@@ -169,7 +172,7 @@ class Batcher:
         if self.waiting and self.waiting + len(items) > self._limits.queue_max:
             raise Busy(self.waiting, self._time_to_half_s())
         now_s, job = self._clock(), _Job(items)
-        self._note_arrival(now_s)
+        self._company += 0.1 * ((self._running or self.waiting > 0) - self._company)
         self._queue += [_Entry(job, at, item, self._length_of(item), now_s) for at, item in enumerate(items)]
         self._arrived.set()
         try:
@@ -181,12 +184,6 @@ class Batcher:
     async def close(self) -> None:
         self._worker.cancel()
         await asyncio.gather(self._worker, return_exceptions=True)
-
-    def _note_arrival(self, now_s: float) -> None:
-        gap_s, self._last_s = now_s - self._last_s, now_s
-        self._interval_s += 0.2 * (
-            min(gap_s, 2 * self._limits.wait_s) - self._interval_s
-        )  # a pause is soon forgotten
 
     def _time_to_half_s(self) -> float:
         batches = math.ceil(self.waiting / 2 / self._limits.batch_max)
@@ -200,14 +197,16 @@ class Batcher:
                 await self._arrived.wait()
             await self._wait_for_more()
             if self._queue:
+                self._running = True
                 await self._run_batch(self._next_batch())
+                self._running = False
 
     async def _wait_for_more(self) -> None:
-        """Until the batch is full or its oldest item has waited `wait_s`; not at all where nobody is likely to come."""
+        """Until the batch is full or its oldest item has waited `wait_s`; not at all where requests seldom meet."""
         deadline_s = self._queue[0].arrived_s + self._limits.wait_s
         while self._queue and len(self._queue) < self._limits.batch_max:
             left_s = deadline_s - self._clock()
-            if left_s <= 0 or self._interval_s > self._limits.wait_s:
+            if left_s <= 0 or self._company < COMPANY:
                 return
             self._arrived.clear()
             try:

@@ -21,7 +21,6 @@ async def load(options: Options, compute: Compute) -> Loaded:
 
     return Loaded(
         embed=embed,
-        tokens=encoder.tokens,
         warm_up=warm_up,
         facts={"runtime": "transformers", "task": "embeddings", "context": encoder.pooling.tokens_max},
     )
@@ -46,9 +45,6 @@ class Encoder:
         mask = given["attention_mask"].cpu().numpy()
         vectors = self.pooling.vectors(hidden, mask)
         return [Embedded(*both) for both in zip(vectors.tolist(), mask.sum(1).tolist(), strict=True)]
-
-    def tokens(self, text: str) -> int:
-        return len(self._tokenizer(text, truncation=True, max_length=self.pooling.tokens_max)["input_ids"])
 
 
 def _read(options: Options) -> Encoder:

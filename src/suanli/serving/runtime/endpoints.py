@@ -1,9 +1,10 @@
 """What each path answers, once a model is loaded."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from suanli.serving.runtime import answers, wire
 from suanli.serving.runtime.answers import Form, Stream, Usage, Whole
@@ -13,6 +14,9 @@ from suanli.serving.runtime.loaded import Loaded
 from suanli.serving.runtime.metrics import Metrics
 from suanli.serving.runtime.options import Options
 from suanli.serving.runtime.refusals import Refusal, bad_field, busy, not_offered, too_long
+
+LONG_BYTES = 32 * 2**10
+Result = TypeVar("Result")
 
 
 class Endpoints:
@@ -62,13 +66,13 @@ class Endpoints:
     async def chat(self, body: bytes) -> Whole | Stream:
         generator, asked = self._generator, wire.read(body, wire.Chat)
         with _told("messages"):
-            prompt = generator.chat(asked.said())
+            prompt = await _aside(body, generator.chat, asked.said())
         left = generator.context - prompt.tokens if generator.context else wire.CHAT_TOKENS
         return await self._generate(generator, prompt, asked.generation(max(1, left)), asked, chat=True)
 
     async def complete(self, body: bytes) -> Whole | Stream:
         generator, asked = self._generator, wire.read(body, wire.Completion)
-        prompt = generator.prompt(asked.text())
+        prompt = await _aside(body, generator.prompt, asked.text())
         params = asked.generation(wire.COMPLETION_TOKENS)
         return await self._generate(generator, prompt, params, asked, chat=False)
 
@@ -135,15 +139,23 @@ class Endpoints:
                 "inputs", f"inputs must have 1 to {wire.TEXTS_MAX} entries, it has {len(several)}"
             )
         outputs = await _batched(self._infer, several, "inputs")
-        count = self._loaded.tokens
-        tokens = sum(count(one) for one in several if isinstance(one, str)) if count else 0
+        tokens = await _aside(body, self._tokens, several)
         self._metrics.tokens.labels("prompt").inc(tokens)
         return answers.predicted(outputs, Usage(tokens))
+
+    def _tokens(self, inputs: list[Any]) -> int:
+        count = self._loaded.tokens
+        return sum(count(one) for one in inputs if isinstance(one, str)) if count else 0
 
 
 def _characters(text: str) -> float:
     """Near enough to its tokens to find texts of like length, and free; never 0."""
     return 8.0 + len(text)
+
+
+async def _aside(body: bytes, work: Callable[..., Result], *given: Any) -> Result:
+    """Tokenizing a long request takes a while, in which others want answers."""
+    return await asyncio.to_thread(work, *given) if len(body) > LONG_BYTES else work(*given)
 
 
 async def _batched(batcher: Batcher, items: list[Any], param: str) -> list[Any]:

@@ -47,11 +47,13 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
-    """Both sides of the comparison. `batch_max` is the largest batch that would fit, 0 none."""
+    """Both sides of the comparison. `batch_max` is the largest batch that would fit at this context, `context_max` the
+    longest context at this batch; 0 none."""
 
     need_bytes: int
     memory_max_bytes: int
     batch_max: int
+    context_max: int
     sum: str
 
     @property
@@ -69,6 +71,8 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
         remedy = f"give it memory: {whole:g}GiB"
         if self.batch_max:
             remedy += f", or batches of at most {self.batch_max} (--batch-max {self.batch_max})"
+        if self.context_max:
+            remedy += f", or at most {self.context_max} tokens each (--context-max {self.context_max})"
         return f"{said}; {remedy}"
 
 
@@ -77,7 +81,7 @@ def fits(weights_bytes: int, cache: Cache | None, runtime_bytes: int, memory_max
     cache_bytes = cache.size_bytes if cache else 0
     need = _need_bytes(weights_bytes, cache_bytes, runtime_bytes)
     terms = [f"weights {text(weights_bytes)}"]
-    batch = 0
+    batch = context = 0
     if cache and cache_bytes:
         terms.append(
             f"cache {text(cache_bytes)} ({cache.batch} sequences × {cache.context} tokens"
@@ -85,9 +89,16 @@ def fits(weights_bytes: int, cache: Cache | None, runtime_bytes: int, memory_max
         )
         left_bytes = 100 * (memory_max_bytes - runtime_bytes) // (100 + MARGIN_PERCENT) - weights_bytes
         batch = max(0, left_bytes // (cache.context * cache.token_bytes))
+        context = max(0, left_bytes // (cache.batch * cache.token_bytes))
     terms += [f"{MARGIN_PERCENT}% margin {text(MARGIN_PERCENT * (weights_bytes + cache_bytes) / 100)}"]
     terms += [f"libraries {text(runtime_bytes)}"]
-    return Fit(need_bytes=need, memory_max_bytes=memory_max_bytes, batch_max=batch, sum=" + ".join(terms))
+    return Fit(
+        need_bytes=need,
+        memory_max_bytes=memory_max_bytes,
+        batch_max=batch,
+        context_max=context,
+        sum=" + ".join(terms),
+    )
 
 
 def _need_bytes(weights_bytes: int, cache_bytes: int, runtime_bytes: int) -> int:

@@ -48,7 +48,7 @@ async def load(options: Options, compute: Compute) -> Loaded:
         async def embed(given: list[str]) -> list[Embedded]:
             return await compute.run(texts.embed, given)
 
-        return Loaded(embed=embed, tokens=texts.tokens, warm_up=warm_up, facts=facts)
+        return Loaded(embed=embed, warm_up=warm_up, facts=facts)
 
     async def classify(given: list[Any]) -> list[Any]:
         return await compute.run(texts.classify, given)

@@ -31,7 +31,8 @@ async def load(options: Options, compute: Compute) -> Loaded:
         await inferred([sample])
 
     facts = {"runtime": "transformers", "task": options.task}
-    return Loaded(infer=inferred, warm_up=warm_up, facts=facts)
+    tokens = await compute.run(_counter, options) if options.task == "text-classification" else None
+    return Loaded(infer=inferred, tokens=tokens, warm_up=warm_up, facts=facts)
 
 
 Infer = Callable[[list[Any]], list[Any]]
@@ -96,6 +97,12 @@ def _speech_recognition(options: Options) -> tuple[Infer, Any]:
         return [{"text": said["text"]} for said in run(sounds, batch_size=len(sounds))]
 
     return infer, _sample_sound(rate_hz)
+
+
+def _counter(options: Options) -> Callable[[str], int]:
+    """With a tokenizer of its own: the pipeline's is changed by each call, and may not be asked beside it."""
+    tokenizer = tokenizer_of(options.model_dir)
+    return lambda text: len(tokenizer(text, verbose=False)["input_ids"])
 
 
 MADE: dict[str, Callable[[Options], tuple[Infer, Any]]] = {

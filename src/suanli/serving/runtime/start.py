@@ -115,6 +115,7 @@ class Process:
         endpoints = (await asyncio.gather(loading, return_exceptions=True))[0]
         if isinstance(endpoints, Endpoints):
             await endpoints.close()
+        sys.stdout.flush()
         sys.stderr.flush()
         # Libraries' threads and an unfinished load would hold a normal exit up; nothing is left to be written.
         os._exit(self._code)

@@ -83,18 +83,42 @@ def test_requests_that_come_together_are_answered_in_one_batch_each_with_its_own
     assert len(batches) <= 5
 
 
-def test_somebody_alone_does_not_wait_for_company() -> None:
+def test_a_client_that_asks_one_after_the_other_never_waits_for_company() -> None:
     async def scene() -> float:
         async def same(items: list[int]) -> list[int]:
             return items
 
         batcher = Batcher(same, Limits(wait_s=5.0))
         started_s = time.monotonic()
-        await batcher.submit([1])
+        for _ in range(50):
+            await batcher.submit([1])
         await batcher.close()
         return time.monotonic() - started_s
 
-    assert run(scene()) < 2
+    assert run(scene()) < 4
+
+
+def test_where_requests_meet_a_batch_waits_for_more() -> None:
+    sizes = list[int]()
+
+    async def scene() -> None:
+        async def work(items: list[int]) -> list[int]:
+            sizes.append(len(items))
+            await asyncio.sleep(0.001)
+            return items
+
+        batcher = Batcher(work, Limits(wait_s=0.02, batch_max=8), clock=asyncio.get_running_loop().time)
+
+        async def client(number: int) -> None:
+            for _ in range(20):
+                await batcher.submit([number])
+                await asyncio.sleep(0.0001 * number)
+
+        await asyncio.gather(*(client(number) for number in range(8)))
+        await batcher.close()
+
+    virtually(scene())
+    assert len([size for size in sizes if size == 8]) > len(sizes) / 2
 
 
 def test_a_request_that_fails_fails_no_other() -> None:
@@ -187,14 +211,18 @@ def test_under_load_the_bound_holds_at_the_95th_percentile_whatever_the_model_ta
         await batcher.close()
         return largest
 
-    loop = VirtualLoop()
-    try:
-        largest = loop.run_until_complete(scene())
-    finally:
-        loop.close()
+    largest = virtually(scene())
     late = sorted(latencies)
     assert late[int(0.95 * len(late))] <= 0.2
     assert largest > 1
+
+
+def virtually(scene: Any) -> Any:
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(scene)
+    finally:
+        loop.close()
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

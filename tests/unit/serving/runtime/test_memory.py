@@ -29,7 +29,8 @@ def test_what_does_not_fit_is_told_what_would() -> None:
     fit = fits(4096 * MIB, CACHE, 450 * MIB, 5400 * MIB)
     assert not fit.holds
     assert fit.sentence.endswith(
-        "= 5.43GiB of 5.27GiB; give it memory: 5.5GiB, or batches of at most 4 (--batch-max 4)"
+        "= 5.43GiB of 5.27GiB; give it memory: 5.5GiB, or batches of at most 4 (--batch-max 4),"
+        " or at most 1212 tokens each (--context-max 1212)"
     )
     hopeless = fits(4096 * MIB, CACHE, 450 * MIB, 2048 * MIB)
     assert hopeless.sentence.endswith("of 2GiB; give it memory: 5.5GiB")
