@@ -17,7 +17,7 @@ AccountId = tuple[str, float, int]
 """A key, the length of its periods in seconds, and the number of the period since the epoch."""
 
 
-class Posting(msgspec.Struct, frozen=True, array_like=True):
+class Posting(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A change of an account, in nano-dollars: leased to a worker, spent of what was leased, given back of it."""
 
     key: str
@@ -28,7 +28,7 @@ class Posting(msgspec.Struct, frozen=True, array_like=True):
     returned: int = 0
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True, tag="entry"):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="entry"):
     """What one report changed."""
 
     seq: int
@@ -37,14 +37,14 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, tag="entry"):
     usage: tuple[Counted, ...] = ()
 
 
-class Reopened(msgspec.Struct, frozen=True, array_like=True, tag="reopened"):
+class Reopened(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="reopened"):
     """An hour that was over, and its file written, goes on where that file ends: the clock went back."""
 
     seq: int
     hour: Hour
 
 
-class Balance(msgspec.Struct, array_like=True):
+class Balance(msgspec.Struct, array_like=True, gc=False):
     """Of one account: `spent` for good, `held` by workers or lost with them."""
 
     key: str
@@ -54,7 +54,7 @@ class Balance(msgspec.Struct, array_like=True):
     held: int = 0
 
 
-class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="snapshot"):
     """All that came before."""
 
     seq: int

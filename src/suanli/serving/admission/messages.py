@@ -29,7 +29,7 @@ LEASE_S = {Lane.REQUESTS: 0.25, Lane.TOKENS: 1.0, Lane.USD: 5.0}
 """A worker asks for what it will use in that time, if demand goes on, and may use it for about as long."""
 
 
-class Ask(msgspec.Struct, frozen=True, array_like=True):
+class Ask(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`need` more of a lane or else nothing; more than that up to `want` is welcome. `whole` is what the request takes,
     of which the worker has the rest.
 
@@ -45,7 +45,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     want: int
 
 
-class Settle(msgspec.Struct, frozen=True, array_like=True):
+class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of what was leased so much was used, at the latest at `at_s`, and so much comes back. `period` is for money."""
 
     key: str
@@ -58,7 +58,7 @@ class Settle(msgspec.Struct, frozen=True, array_like=True):
     at_s: float
 
 
-class Report(msgspec.Struct, frozen=True, array_like=True):
+class Report(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """From a worker. Settlements go before asks. With a `mark` the ledger answers with it once all of it is durable."""
 
     settled: tuple[Settle, ...] = ()
@@ -67,7 +67,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     mark: int = 0
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
+class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """To an ask for `need`: `granted` until `until_s`, or 0 and in how many seconds to ask again (infinite: never).
 
     `remaining` is what is left for all afterwards. `is_spent`: what was truly used is in the way, not only what others
@@ -85,7 +85,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     is_spent: bool
 
 
-class Answers(msgspec.Struct, frozen=True, array_like=True):
+class Answers(msgspec.Struct, frozen=True, array_like=True, gc=False):
     answers: tuple[Answer, ...] = ()
     mark: int = 0
 

@@ -117,7 +117,8 @@ class Slice:
             return []
         lines = [self._line(period, used, 0, at_s) for (period, _), (used, at_s) in self._used.items()]
         lines += [self._line(period, 0, returned, 0.0) for period, returned in self._returned.items()]
-        self._used, self._returned = {}, {}
+        self._used.clear()
+        self._returned.clear()
         return lines
 
     def _give_back(self) -> None:

@@ -16,7 +16,7 @@ NANO = 1_000_000_000
 FOLDER = "usage"
 
 
-class Counted(msgspec.Struct, kw_only=True):
+class Counted(msgspec.Struct, kw_only=True, gc=False):
     """Of one key, service and revision. `failed` were answered 5xx, `refused` did not get in. `nano_usd` is the cost.
 
     `request_id` is of the latest.

@@ -40,7 +40,7 @@ ANSWER_S = 5.0
 """A request waits for the ledger no longer than this."""
 
 
-class Held(Grant, frozen=True, kw_only=True):
+class Held(Grant, frozen=True, kw_only=True, gc=False):
     """A grant, with what is needed to settle it. `needs` were taken from `slices`, money of `period`."""
 
     account: Account
