@@ -97,6 +97,9 @@ class LedgerAdmission:
                 await asyncio.wait_for(self._durable, ANSWER_S)
             except TimeoutError:
                 log.exception("the ledger did not confirm what was used before this worker ended")
+        elif self._counted:
+            lost = sum(counted.requests for each in self._counted for counted in each.counted.values())
+            log.error("%d requests that ended after the ledger was gone are not counted", lost)
         self._link.close()
 
     def enter(
