@@ -92,6 +92,7 @@ def house(tmp_path: Path, empty_database: Path) -> Iterator[House]:
     from suanli.control.controller import Controller, Ports
     from suanli.control.home import claim
     from suanli.control.machines import FAKE
+    from suanli.control.models import registry_of
     from suanli.control.watch import Watch
     from suanli.control.wiring import Running, Settings
     from suanli.domain.fleet import Node
@@ -113,7 +114,8 @@ def house(tmp_path: Path, empty_database: Path) -> Iterator[House]:
         watch = Watch((), telemetry, CollectingNotifier(), evaluate_all)
         ports = Ports(store, engine, clock, telemetry, FakeNodes(engine, clock))
         controller = Controller(ports, holder="test", home=home.path, watch=watch)
-        house = House(Running(settings, home, controller, "test"), clock, engine)
+        models = registry_of(home.path, settings.models, store.models, clock.now_s)
+        house = House(Running(settings, home, controller, "test", models), clock, engine)
         house.cycle()
         yield house
         store.close()

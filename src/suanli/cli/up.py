@@ -77,6 +77,18 @@ def up(
             "--models", metavar="URL", help="Where models' files lie: a folder, `s3://…` ... Default: home."
         ),
     ] = "",
+    gateway_port: Annotated[
+        int | None,
+        typer.Option(
+            "--gateway-port",
+            min=0,
+            max=65535,
+            help="Where services are reached. Default: 8110, if free, else any.",
+        ),
+    ] = None,
+    gateway_workers: Annotated[
+        int, typer.Option("--gateway-workers", min=1, max=256, help="Processes that pass requests on.")
+    ] = 1,
     engine: Annotated[str, typer.Option("--engine", hidden=True)] = "embedded",
     in_background: Annotated[bool, typer.Option("--in-background", hidden=True)] = False,
 ) -> None:
@@ -108,6 +120,8 @@ def up(
         tls_key=tls_key,
         hosts=tuple(allow_host),
         models=models,
+        gateway_port=gateway_port,
+        gateway_workers=gateway_workers,
     )
     _obey_down(settings)
     if in_background:

@@ -1,6 +1,6 @@
 """The loop: observe, decide, record, act, watch, again. The only place with hands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import RLock
 
@@ -64,6 +64,7 @@ class Controller:
         home: Path,
         watch: Watch | None = None,
         front: Front | None = None,
+        programs: Callable[[Record], tuple[str, ...]] = lambda record: record.workload.run,
     ) -> None:
         self.ports = ports
         self.mutex = RLock()
@@ -76,6 +77,7 @@ class Controller:
         self.cycle_s = 0.0
         self.watch = watch
         self.front = front
+        self._programs = programs
         self.winds_down = False  # from the next cycle on nothing starts, and what runs is told to end
         self._holder = holder
         self._home = home
@@ -292,7 +294,7 @@ class Controller:
 
     def _launch(self, record: Record) -> None:
         if record.status is Status.STARTING:
-            self.ports.engine.start(launch_of(record, self.world, self._home))
+            self.ports.engine.start(launch_of(record, self.world, self._home, self._programs(record)))
 
     def _stop(self, record: Record) -> None:
         attempt = record.attempt

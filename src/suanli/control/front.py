@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import psutil
 import structlog
 
-from suanli.control.home import write_private
 from suanli.control.routing import routes_of
 from suanli.control.traffic import Traffic
 from suanli.domain.observation import Observation
@@ -16,10 +16,13 @@ from suanli.domain.traffic import Demand, Window
 from suanli.domain.workload import Kind
 from suanli.domain.world import World
 from suanli.serving.gateway.routes import Key, Routes
+from suanli.serving.gateway.routes_file import ROUTES_FILE, write_routes
 from suanli.serving.gateway.stats import WorkerStats
 
-ROUTES = "routes.json"
 STATS = "worker-*.json"
+
+KEYS_EVERY_S = 1.0
+"""Keys are read anew so often: one that is revoked is refused that much later."""
 
 SILENT_S = 5.0
 """A worker that has written nothing for so long is not counted on."""
@@ -32,14 +35,16 @@ log = structlog.get_logger("suanli.control")
 class Front:
     """`folder` is the gateway's: it reads the routes there, its workers write their figures there.
 
-    `keys` says who may ask, read anew at each change of the routes and at least every `KEYS_EVERY_S`.
+    `keys` says who may ask. `here` are this machine's addresses.
     """
 
     def __init__(self, folder: Path, keys: Callable[[], tuple[Key, ...]], here: frozenset[str]) -> None:
         self._folder = folder
-        self._keys = keys
+        self._read_keys = keys
+        self._keys: tuple[Key, ...] = ()
+        self._keys_read_s = -KEYS_EVERY_S
         self._here = here
-        self._routes = _read(folder / ROUTES, Routes) or Routes(version=0)
+        self._routes = _read(folder / ROUTES_FILE, Routes) or Routes(version=0)
         self._gone: dict[str, int] = {}
         self._workers: Sequence[WorkerStats] = ()
         self._traffic = Traffic()
@@ -52,13 +57,15 @@ class Front:
         """Read what the workers say, and publish routes where they have changed. O(replicas)."""
         self._workers = _live_workers(self._folder, now_s)
         self._traffic.take(self._workers, now_s)
+        if now_s - self._keys_read_s >= KEYS_EVERY_S:
+            self._keys, self._keys_read_s = self._read_keys(), now_s
         version = self._routes.version + 1
-        fresh = routes_of(world, seen, self._keys(), version, self._here)
+        fresh = routes_of(world, seen, self._keys, version, self._here)
         if msgspec.structs.replace(fresh, version=self._routes.version) == self._routes:
             return
         for target in _targets(self._routes) - _targets(fresh):
             self._gone[target] = version
-        write_private(self._folder / ROUTES, msgspec.json.encode(fresh))
+        write_routes(self._folder, fresh)
         self._routes = fresh
 
     def windows(self, service: str, since_s: float) -> Mapping[int, Window]:
@@ -81,6 +88,12 @@ class Front:
         if done:
             self._gone.pop(target, None)
         return done
+
+
+def own_addresses() -> frozenset[str]:
+    """Under which this machine is reached from itself."""
+    found = {address.address for addresses in psutil.net_if_addrs().values() for address in addresses}
+    return frozenset({"localhost", *found})
 
 
 def _targets(routes: Routes) -> set[str]:

@@ -3,13 +3,16 @@
 import hashlib
 from pathlib import Path
 
+import msgspec
+
 from suanli.domain.observation import Launch
 from suanli.domain.record import Record
 from suanli.domain.world import World
 
 
-def launch_of(record: Record, world: World, home: Path) -> Launch:
-    """The launch of the live attempt. Raises ValueError where there is none: a bug of the caller."""
+def launch_of(record: Record, world: World, home: Path, run: tuple[str, ...]) -> Launch:
+    """The launch of the live attempt, whose workers run `run`. Raises ValueError where there is none: a bug of the
+    caller."""
     if record.attempt is None:
         raise ValueError(f"{record.key} has no live attempt")
     source = record.workload.model_from
@@ -17,7 +20,7 @@ def launch_of(record: Record, world: World, home: Path) -> Launch:
     return Launch(
         key=record.key,
         number=record.attempt.number,
-        workload=record.workload,
+        workload=msgspec.structs.replace(record.workload, run=run),
         placements=record.attempt.placements,
         output_dir=str(output_dir(home, record)),
         log_dir=str(log_dir(home, record)),

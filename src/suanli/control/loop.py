@@ -3,6 +3,7 @@
 import structlog
 
 from suanli.control.wiring import Running
+from suanli.domain.service import Phase
 from suanli.telemetry.history import History
 
 MARGIN_S = 15.0
@@ -25,12 +26,18 @@ def run(running: Running) -> None:
         clock.wait(running.settings.tick_s)
     if not running.settings.detach:
         wind_down(running)
+        if running.gateway is not None:
+            running.gateway.end()
     running.controller.give_up()
 
 
 def cycle(running: Running) -> None:
     controller = running.controller
     controller.cycle()
+    if running.gateway is not None and any(
+        s.phase is not Phase.ENDED for s in controller.world.services.values()
+    ):
+        running.gateway.ensure(controller.ports.clock.now_s())
     running.cycles = running.cycles.with_cycle(controller.cycle_s)
     if isinstance(controller.ports.telemetry, History):
         controller.ports.telemetry.describe(view.seen for view in controller.seen.nodes)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from suanli.control import changes, services
+from suanli.control import changes, models, services
 from suanli.control.controller import Controller
 from suanli.control.fleet import capacity
 from suanli.control.planning import Plan, plan
@@ -56,9 +56,13 @@ class _Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_plan(controller: Controller, asked: Asked, *, policy: str = "") -> Plan:
-    """What would happen if this were applied now. Changes nothing but the list of plans shown."""
+    """What would happen if this were applied now. Changes nothing but the list of plans shown.
+
+    Raises NotFound for a model that the registry does not have, Conflict as `apply`.
+    """
     with controller.mutex:
         controller.refresh()
+        asked = _with_models(controller, asked)
         fresh, _ = changes.split(controller.world, asked.workloads)
         answer = _plan_of(controller, msgspec.structs.replace(asked, workloads=fresh), policy)
         shown = _Shown(asked=asked, policy=policy, plan=answer)
@@ -72,16 +76,18 @@ def make_plan(controller: Controller, asked: Asked, *, policy: str = "") -> Plan
 def apply(controller: Controller, asked: Asked, *, actor: str, idempotency_key: str = "") -> Applied:
     """Accept what is new or changed. All of it or nothing; the same key and body again change nothing.
 
-    Raises Conflict where a workload of that name is still there with another declaration.
+    Raises Conflict where a workload of that name is still there with another declaration, NotFound for a model that
+    the registry does not have.
     """
     with controller.mutex:
         controller.refresh()
+        key = _idempotency(idempotency_key, asked)
+        asked = _with_models(controller, asked)
         fresh, unchanged = changes.split(controller.world, asked.workloads)
         changes.refuse_cycles(controller.world, fresh)
         events = changes.submissions(controller.world, fresh)
         if asked.fleet is not None and asked.fleet != controller.world.fleet:
             events.insert(0, ev.FleetDeclared(fleet=asked.fleet))
-        key = _idempotency(idempotency_key, asked)
         if events or key:
             controller.tell(events, actor, key)
         _keep(controller, asked)
@@ -224,6 +230,11 @@ def _not_now(name: str, records: Sequence[Record]) -> Conflict:
     return Conflict(f"{name} is {standing}.", remedy=f"See `suanli explain {name}`.", code="SL-STATE")
 
 
+def _with_models(controller: Controller, asked: Asked) -> Asked:
+    index = controller.ports.store.models
+    return msgspec.structs.replace(asked, workloads=models.resolved(index, asked.workloads))
+
+
 def _plan_of(controller: Controller, asked: Asked, policy: str) -> Plan:
     state = controller.state if asked.fleet is None else _on_fleet(controller, asked.fleet)
     now_s = controller.ports.clock.now_s()
@@ -249,6 +260,7 @@ def what_if(controller: Controller, asked: Asked, then: Asked, policy: str, chan
     """
     with controller.mutex:
         controller.refresh()
+        asked, then = _with_models(controller, asked), _with_models(controller, then)
         state, memory = _on_fleet(controller, asked.fleet), controller.memory
         name, now_s = policy or controller.world.policy, controller.ports.clock.now_s()
     policies = parse(name), parse(changes.policy or name)

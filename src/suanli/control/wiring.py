@@ -1,7 +1,7 @@
 """The one place where adapters meet: from settings to a controller with all that lies outside of it."""
 
 import socket
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
@@ -12,16 +12,20 @@ import msgspec
 from suanli.control.clock import SystemClock
 from suanli.control.controller import Controller, Ports
 from suanli.control.declare import declare
+from suanli.control.front import Front, own_addresses
+from suanli.control.gateway import Door, GatewayProcess
 from suanli.control.home import Home
 from suanli.control.journal import Journal
-from suanli.control.machines import EMBEDDED, Machines, machines
-from suanli.control.models import registry_of
+from suanli.control.keys import keys_of
+from suanli.control.machines import EMBEDDED, FAKE, Machines, machines
+from suanli.control.models import Programs, registry_of
 from suanli.control.requests import choose_policy, kept_rules
 from suanli.control.snapshot import Snapshot
 from suanli.control.watch import Watch
 from suanli.domain.alerts import AlertRule
 from suanli.domain.errors import UsageError
 from suanli.domain.fleet import Node
+from suanli.models.registry import Registry
 from suanli.policies.registry import parse
 from suanli.ports.clock import Clock
 from suanli.ports.notifier import Notifier
@@ -45,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     or the address of a Ray cluster. `alerts` is a file of `kind: alert` documents. With `detach` a shutdown leaves
     running work alone. A `host` other than loopback needs `tls_cert` and `tls_key`; `hosts` are further names under
     which clients may reach it. `models` is where models' files lie: empty for a folder in the home, or a URL.
+    Services are reached through a gateway at the same `host`; `gateway_port` None is its usual one, where that is free.
     """
 
     home: Path = Path("~/.suanli")
@@ -61,15 +66,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Path | None = None
     hosts: tuple[str, ...] = ()
     models: str = ""
+    gateway_port: int | None = None
+    gateway_workers: int = 1
+
+    @property
+    def door(self) -> Door:
+        """Where services are reached."""
+        return Door(
+            host=self.host,
+            port=self.gateway_port,
+            workers=self.gateway_workers,
+            tls_cert=self.tls_cert,
+            tls_key=self.tls_key,
+        )
 
 
 class Running:
     """A controller and what stands around it. `stop` asks the loop to end, `at_once` not to wait for anything.
 
-    `models_in_use` says which (name, number) of the registry running services need; whoever serves models sets it.
+    `gateway` is None where nothing real is served.
     """
 
-    def __init__(self, settings: Settings, home: Home, controller: Controller, holder: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        home: Home,
+        controller: Controller,
+        holder: str,
+        models: Registry,
+        gateway: GatewayProcess | None = None,
+    ) -> None:
         self.settings = settings
         self.home = home
         self.controller = controller
@@ -79,9 +105,8 @@ class Running:
         self.stop = Event()
         self.at_once = Event()
         self.cycles = LoopStats()
-        ports = controller.ports
-        self.models = registry_of(home.path, settings.models, ports.store.models, ports.clock.now_s)
-        self.models_in_use: Callable[[], Collection[tuple[str, int]]] = frozenset
+        self.models = models
+        self.gateway = gateway
 
     def stats(self, snapshot: Snapshot) -> LoopStats:
         """What the loop knows of itself, for `/metrics`."""
@@ -117,10 +142,20 @@ def build(
         closing.callback(here.engine.close)
         ports = Ports(store, here.engine, clock, telemetry, here.nodes)
         holder = f"{socket.gethostname()}:{home.path}"
-        controller = Controller(ports, holder=holder, home=home.path, watch=watch)
+        models = registry_of(home.path, settings.models, store.models, clock.now_s)
+        is_real = settings.engine != FAKE
+        controller = Controller(
+            ports,
+            holder=holder,
+            home=home.path,
+            watch=watch,
+            front=Front(home.gateway, lambda: keys_of(store), own_addresses()) if is_real else None,
+            programs=Programs(store.models, models.blobs.url, home.path),
+        )
+        gateway = GatewayProcess(home.gateway, settings.door, home.logs / "gateway.log") if is_real else None
         if policy:
             choose_policy(controller, policy, actor="up")
-        yield Running(settings, home, controller, holder)
+        yield Running(settings, home, controller, holder, models, gateway)
         if not settings.detach:
             here.end()
 

@@ -30,8 +30,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def argv_of(order_file: Path, argv: Sequence[str]) -> tuple[str, ...]:
-    """The command line that has the version of that file (an `Order` as JSON) there before it runs `argv`."""
-    return (sys.executable, "-m", "suanli.models.fetch", str(order_file), "--", *argv)
+    """The command line that has the version of that file (an `Order` as JSON) there before it runs `argv`.
+
+    `python` is looked up where it runs, which may be another node.
+    """
+    return ("python", "-m", "suanli.models.fetch", str(order_file), "--", *argv)
 
 
 def main(words: Sequence[str]) -> int:

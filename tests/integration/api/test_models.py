@@ -131,7 +131,7 @@ def test_aliases_tags_evaluations_and_deletion_name_their_actor(house):
     ]
     assert api.delete("/v1/models/chat/aliases/dev").status_code == 200
     assert api.delete("/v1/models/chat/1").json()["code"] == "SL-MODEL-ALIASED"
-    house.running.models_in_use = lambda: {("chat", 2)}
+    house.apply("kind: serve\nname: talk\nmodel: chat/2\n")
     assert api.delete("/v1/models/chat/2").json()["code"] == "SL-MODEL-IN-USE"
     assert api.delete("/v1/models/chat/3").status_code == 200
     changes = api.get("/v1/models/chat").json()["changes"]

@@ -129,7 +129,7 @@ WRONG = [
         "`code` and the runtime python go together",
         "code: my_model:Model",
     ),
-    (SERVE + "model: ../etc", "f.yaml:4:1", "model.ref", "names no model version", "minilm"),
+    (SERVE + "model: ../etc", "f.yaml:4:1", "model", "names no model version", "minilm"),
     (SERVE + "update: {surge: 0}", "f.yaml:4:10", "update.surge", "none can be replaced", "unavailable: 1"),
     (SERVE + "health: ok", "f.yaml:4:1", "health", "a path such as /healthz", "/healthz"),
     (SERVE + "slo: {p95: 200}\nslo2: 1", "f.yaml:5:1", "slo2", "no field", "Did you mean `slo`?"),

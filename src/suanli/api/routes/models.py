@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from suanli.api.answers import answer, returns
 from suanli.api.request import Actor, Here
+from suanli.control.models import in_use
+from suanli.control.snapshot import take
 from suanli.domain.model import Evaluation, ModelVersion, Reference, check_alias, check_name, check_tags
 from suanli.models.registry import Collected
 from suanli.ports.model_index import Alias, Change, no_model
@@ -103,7 +105,7 @@ def version(name: Name, number: Number, here: Here) -> Response:
     "/{name}/{number}", responses=returns(Done, "It is gone; its files go with the next collection.")
 )
 def delete(name: Name, number: Number, here: Here, actor: Actor) -> Response:
-    here.models.delete(name, number, actor=actor, used=here.models_in_use())
+    here.models.delete(name, number, actor=actor, used=in_use(take(here.controller).world))
     return answer(Done())
 
 
