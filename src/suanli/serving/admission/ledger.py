@@ -114,7 +114,7 @@ class Ledger:
         held = self._held[worker]
         held[ask.key, ask.lane] += amount
         until_s = now.at_s + lease_s(ask, held[ask.key, ask.lane])
-        return Answer(ask.key, ask.lane, ask.need, amount, until_s, 0, free - amount, 0.0, False)
+        return _granted(ask, amount, until_s, 0, free)
 
     def _window(self, of: Ask | Settle) -> Window:
         name = of.key, of.lane
@@ -150,9 +150,7 @@ class Ledger:
         self._note_leased(worker, posting, amount)
         held = self._leased[worker][ask.key, ask.window_s, period]
         until_s = now.at_s + min(lease_s(ask, held), ends_in_s)
-        return Answer(
-            ask.key, ask.lane, ask.need, amount, until_s, period, free - amount, 0.0, False
-        ), posting
+        return _granted(ask, amount, until_s, period, free), posting
 
     def _note_leased(self, worker: int, posting: Posting, amount: int) -> None:
         account = posting.key, posting.period_s, posting.period
@@ -171,5 +169,11 @@ def _without_zeros(amounts: "Counter[Any]") -> "Counter[Any]":
     return Counter({name: amount for name, amount in amounts.items() if amount})
 
 
+def _granted(ask: Ask, amount: int, until_s: float, period: int, free: int) -> Answer:
+    return Answer(
+        ask.key, ask.lane, ask.window_s, ask.need, amount, until_s, period, free - amount, 0.0, False
+    )
+
+
 def _refused(ask: Ask, free: int, retry_s: float, is_spent: bool) -> Answer:
-    return Answer(ask.key, ask.lane, ask.need, 0, 0.0, 0, max(0, free), retry_s, is_spent)
+    return Answer(ask.key, ask.lane, ask.window_s, ask.need, 0, 0.0, 0, max(0, free), retry_s, is_spent)

@@ -76,6 +76,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     key: str
     lane: Lane
+    window_s: float
     need: int
     granted: int
     until_s: float

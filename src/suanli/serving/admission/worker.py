@@ -70,7 +70,7 @@ class LedgerAdmission:
         self._asking: dict[
             Slice, tuple[Account, int, int]
         ] = {}  # what is needed, and lacking, for the next message
-        self._asked: dict[tuple[str, Lane], tuple[Account, Slice]] = {}
+        self._asked: dict[tuple[str, Lane, float], tuple[Account, Slice]] = {}
         self._touched: dict[Slice, None] = {}  # what may have something to report
         self._counted: dict[Account, None] = {}
         self._is_flushing = False
@@ -260,7 +260,7 @@ class LedgerAdmission:
             settled += slice_.settled()
             welcome = sum(waiter.needs[slice_.lane] for waiter in account.waiters)
             asks.append(slice_.ask(need, lacking, welcome, now_s))
-            self._asked[account.name, slice_.lane] = account, slice_
+            self._asked[account.name, slice_.lane, slice_.window_s] = account, slice_
         self._asking.clear()
         if not self._is_away:
             self._link.send(Report(tuple(settled), tuple(asks)))
@@ -270,7 +270,7 @@ class LedgerAdmission:
         now_s = self._now_s()
         accounts: dict[Account, None] = {}
         for answer in told.answers:
-            account, slice_ = self._asked.pop((answer.key, answer.lane))
+            account, slice_ = self._asked.pop((answer.key, answer.lane, answer.window_s))
             slice_.answered(answer, now_s)
             self._touched[slice_] = None
             accounts[account] = None

@@ -117,6 +117,28 @@ def test_new_routes_change_and_revoke_keys_at_once_and_what_was_used_still_count
     lived(life, key_of("k", requests_per_s=3))
 
 
+def test_a_budget_may_get_another_period_while_the_ledger_is_asked() -> None:
+    async def life(day: Day, worker: Worker) -> None:
+        asked = [worker.admission.enter(day.routes, b"Bearer k", CHAT, 10, day.now().unix_s)]
+        await day.run(day.at_s + 0.0001)
+        other = key_of("k", budget_usd=1.0, budget_period_s=86400.0)
+        day.routes = Routes(version=2, routes=(CHAT,), keys=(other,))
+        asked.append(worker.admission.enter(day.routes, b"Bearer k", CHAT, 10, day.now().unix_s))
+        waiting = [
+            asyncio.ensure_future(answer) for answer in asked if not isinstance(answer, (Grant, Refusal))
+        ]
+        await day.run(day.at_s + 1.0)
+        for each in waiting:
+            over(worker, each.result())
+        await day.run(day.at_s + 10.0)
+        assert day.supervisor is not None
+        balances = day.supervisor.ledger.books.balances.values()
+        assert [balance.held for balance in balances] == [0, 0]
+        assert {balance.period_s for balance in balances} == {3600.0, 86400.0}
+
+    lived(life, key_of("k", budget_usd=0.5, budget_period_s=3600.0))
+
+
 def test_a_refusal_says_which_limit_what_is_left_and_when_to_come_back_and_then_there_is_room() -> None:
     async def life(day: Day, worker: Worker) -> None:
         over(worker, await ask(day, worker, tokens_max=80), tokens_out=80)
