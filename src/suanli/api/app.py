@@ -10,10 +10,20 @@ from suanli import __version__
 from suanli.api import answers, problems
 from suanli.api.door import own_names
 from suanli.api.guard import Guard
-from suanli.api.routes import declarations, keys, model_files, models, nodes, server, watching, workloads
+from suanli.api.routes import (
+    declarations,
+    keys,
+    model_files,
+    models,
+    nodes,
+    server,
+    services,
+    watching,
+    workloads,
+)
 from suanli.control.wiring import Running
 
-SUBJECTS = (server, declarations, workloads, nodes, watching, models, model_files, keys)
+SUBJECTS = (server, declarations, workloads, services, nodes, watching, models, model_files, keys)
 
 
 def create_app(running: Running, *, monotonic: Callable[[], float] = time.monotonic) -> FastAPI:

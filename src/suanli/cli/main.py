@@ -26,7 +26,7 @@ COMMANDS = {
         "logs": ("logs", "Print what a worker has written to stdout and stderr."),
         "queue": ("workloads", "List what waits, in the order of its turn."),
         "nodes": ("nodes", "List nodes: state, what is free, load, who holds what."),
-        "services": ("workloads", "List model services: replicas, state, address."),
+        "services": ("services", "List services: replicas, revision, requests, latency, address."),
         "events": ("events", "Print the log: what was asked, decided and seen."),
         "alerts": ("events", "List alerts: pending, firing, resolved."),
         "report": ("report", "Write an HTML page of what happened."),
@@ -39,6 +39,13 @@ COMMANDS = {
         "drain": ("acting", "Empty a node: nothing new, and what runs moves away."),
         "cordon": ("acting", "Place nothing new on a node."),
         "uncordon": ("acting", "Use a node again."),
+        "scale": ("services", "Want another number of replicas of a service."),
+        "rollback": ("services", "Let an earlier revision of a service serve again."),
+        "pause": (
+            "services",
+            "End a service's replicas until it is resumed; requests are refused meanwhile.",
+        ),
+        "resume": ("services", "Let a service serve again after a pause."),
         "policy": ("acting", "Show the policy that decides, or choose another."),
     },
     "Models": {

@@ -1,4 +1,4 @@
-"""`ps`, `services`, `queue`: what there is, where it stands, and why."""
+"""`ps`, `queue`: what there is, where it stands, and why."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -26,18 +26,6 @@ def ps(
 
 
 @command
-def services(session: Session, *, watch: Watch = False) -> None:
-    """List model services: replicas, state, address."""
-    client = session.connect()
-
-    def look() -> dict[str, Any]:
-        views = client.get("/v1/workloads", all=False)["workloads"]
-        return {"workloads": [view for view in views if view["kind"] == "serve"]}
-
-    show_or_watch(session, look, service_table, watch)
-
-
-@command
 def queue(session: Session, *, watch: Watch = False) -> None:
     """List what waits, in the order of its turn."""
     client = session.connect()
@@ -61,23 +49,6 @@ def workload_table(body: Mapping[str, Any]) -> Table:
     ]
     columns = ["NAME", "KIND", "PRIO", "STATUS", "NODES", "PROGRESS", "WAITED", "RAN", "WHY"]
     return Table(columns, rows, empty="No workloads.", changing=CHANGING)
-
-
-def service_table(body: Mapping[str, Any]) -> Table:
-    rows = [
-        [
-            view["key"],
-            "ready" if view["ready"] else view["status"],
-            listed(view["nodes"]),
-            view.get("url") or "",
-            span(view["ran_s"]),
-            because(view),
-        ]
-        for view in body["workloads"]
-    ]
-    return Table(
-        ["REPLICA", "STATUS", "NODES", "ADDRESS", "RAN", "WHY"], rows, empty="No services.", changing=CHANGING
-    )
 
 
 def queue_table(body: Mapping[str, Any]) -> Table:
