@@ -210,7 +210,9 @@ def _is_sentencepiece(file: BinaryIO, size_bytes: int) -> bool:
 
 
 def _pickle(path: str, why: str, suffix: str) -> NotAdmitted:
-    return _refused(path, why, CONVERTERS.get(suffix, CONVERTERS[".pt"]), code="SL-MODEL-PICKLE")
+    instead = CONVERTERS.get(suffix, CONVERTERS[".pt"])
+    remedy = f"{instead} Or leave it out, if serving does not need it: `--exclude '*{suffix or path[:200]}'`."
+    return _refused(path, why, remedy, code="SL-MODEL-PICKLE")
 
 
 def _refused(path: str, why: str, remedy: str, code: str = "") -> NotAdmitted:

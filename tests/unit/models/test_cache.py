@@ -1,10 +1,13 @@
 """A node has a version once, whole, for as long as somebody holds it, and within bounds."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +25,8 @@ from suanli.models.storage import open_blobs
 from suanli.ports.memory_model_index import MemoryModelIndex
 
 PLENTY = 2**30
+ON_A_NODE = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+"""Where a replica starts, `python` is the one that Suanli runs in."""
 
 
 class Shelf:
@@ -197,7 +202,12 @@ def started(near: Shelf, version: ModelVersion, *argv: str) -> "subprocess.Popen
     file = near.cache.parent / "order.json"
     file.write_bytes(msgspec.json.encode(order))
     return subprocess.Popen(
-        argv_of(file, argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        argv_of(file, argv),
+        env=ON_A_NODE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -230,6 +240,57 @@ def test_a_replica_whose_model_or_program_is_not_there_says_so_and_ends(near):
         [sys.executable, "-m", "suanli.models.fetch", "x"], capture_output=True, check=False
     )
     assert done.returncode == UsageError.exit_code
+
+
+@pytest.fixture
+def apart(near) -> Iterator[Shelf]:
+    """A cache on another file system than the storage, so that files are copied."""
+    shared_memory = Path("/dev/shm")
+    if not shared_memory.is_dir() or shared_memory.stat().st_dev == near.cache.parent.stat().st_dev:
+        pytest.skip("there is no second file system here")
+    with tempfile.TemporaryDirectory(dir=shared_memory) as folder:
+        near.cache = Path(folder)
+        yield near
+
+
+def fetching(shelf: Shelf, version: ModelVersion, *argv: str) -> "subprocess.Popen[str]":
+    file = Path(shelf.url).parent / "order.json"
+    order = Order(version=version, storage_url=shelf.url, cache_dir=str(shelf.cache), cache_bytes_max=PLENTY)
+    file.write_bytes(msgspec.json.encode(order))
+    return subprocess.Popen(
+        argv_of(file, argv), env=ON_A_NODE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def test_processes_that_begin_at_once_share_one_copy(apart):
+    version = apart.version(numbers=2_000_000)
+    show = ("sh", "-c", 'stat -c %i "$SUANLI_MODEL_DIR/w/model.safetensors"')
+    replicas = [fetching(apart, version, *show) for _ in range(4)]
+    inodes = {replica.communicate(timeout=30)[0] for replica in replicas}
+    assert [replica.returncode for replica in replicas] == [0] * 4
+    assert len(inodes) == 1
+    assert [path.name for path in (apart.cache / "versions").iterdir()] == [version.digest]
+
+
+def test_a_fetch_that_is_killed_leaves_no_version_and_the_next_one_makes_it(apart):
+    version = apart.version(numbers=30_000_000)
+    killed = fetching(apart, version, "true")
+    part = apart.cache / "drafts" / version.digest / "w" / ".model.safetensors.part"
+    ends_s = time.monotonic() + 20
+    while not (part.exists() and part.stat().st_size):
+        assert time.monotonic() < ends_s
+        assert killed.poll() is None
+    killed.kill()
+    killed.communicate()
+    assert list((apart.cache / "versions").iterdir()) == []
+    again = fetching(apart, version, "true")
+    again.communicate(timeout=60)
+    assert again.returncode == 0
+    folder = apart.cache / "versions" / version.digest
+    assert everything_below(folder) == ["config.json", "w/model.safetensors"]
+    with (folder / "w/model.safetensors").open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == version.files[1].sha256
+    assert list((apart.cache / "drafts").iterdir()) == []
 
 
 def test_what_every_replica_begins_with_loads_nothing_heavy():
