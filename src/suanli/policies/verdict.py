@@ -54,7 +54,7 @@ def _slow(what: str, new: Histogram, old: Histogram, limit_s: float) -> str:
     usual = TAIL if sum(old) < REQUESTS_MIN else max(TAIL, count_above(old, limit_s) / sum(old))
     if total < REQUESTS_MIN or not _more_than(late, total, usual):
         return ""
-    return f"{late} of {total} {what} took longer than {limit_s:g} s ({late / total:.1%}); {usual:.1%} may"
+    return f"{late} of {total} {what} took longer than {limit_s:.3g} s ({late / total:.1%}); {usual:.1%} may"
 
 
 def _more_than(count: int, total: int, share: float) -> bool:
