@@ -19,7 +19,9 @@ from suanli.api.app import create_app
 from suanli.api.door import listening, refuse_open_door, url_of
 from suanli.control import loop
 from suanli.control.home import Home, Server, claim, write_private
+from suanli.control.keys import key_records, keys_of, make_key, revoke_key
 from suanli.control.wiring import Running, Settings, build
+from suanli.credentials.keys import digest_of
 from suanli.credentials.secret_file import read_secret, write_secret
 from suanli.credentials.tokens import new_token, verify
 from suanli.ports.store import Store
@@ -171,11 +173,24 @@ def _noted(home: Home, url: str, address: tuple[str, int]) -> Iterator[None]:
 
 def _welcome(running: Running, url: str) -> None:
     home = running.home
-    secret = local_token(home, running.controller.ports.store, running.started_s)
+    store = running.controller.ports.store
+    secret = local_token(home, store, running.started_s)
+    local_key(home, store, running.started_s)
     lines = [f"Suanli runs at {url}; its state is in {home.path}."]
     if secret:
         lines.append(f"Token, shown this once and kept in {home.token}: {secret}")
     print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def local_key(home: Home, store: Store, now_s: float) -> None:
+    """A key for this machine's owner, kept in the home folder, where there is none that is good."""
+    known = {key.digest for key in keys_of(store)}
+    if home.key.exists() and digest_of(read_secret(home.key).encode()) in known:
+        return
+    if any(record.key.name == LOCAL and record.revoked_s is None for record in key_records(store)):
+        revoke_key(store, LOCAL, actor=LOCAL, now_s=now_s)
+    secret, _ = make_key(store, LOCAL, {}, actor=LOCAL, now_s=now_s)
+    write_secret(home.key, secret)
 
 
 def local_token(home: Home, store: Store, now_s: float) -> str | None:

@@ -54,6 +54,11 @@ class Home(msgspec.Struct, frozen=True):
         return self.path / "outputs"
 
     @property
+    def key(self) -> Path:
+        """The API key with which this machine's owner asks services."""
+        return self.path / "key"
+
+    @property
     def gateway(self) -> Path:
         """Where the controller and this machine's gateway write what they tell each other."""
         return self.path / "gateway"

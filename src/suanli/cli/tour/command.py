@@ -46,11 +46,11 @@ def tour(
 ) -> None:
     """See all of it on this machine, in minutes.
 
-    A GPT is trained on two workers, preempted by an urgent job, resumed, and served; a job that can't fit says why.
-    Then the service goes on until Ctrl-C. `--timeout` bounds each step. Needs a clone of the repository, for its
-    `examples/quickstart`.
+    A GPT is trained on two workers, preempted by an urgent job, resumed, and served; a job that can't fit says why; a
+    model of the registry finds functions of the standard library by what they do. Then the services go on until
+    Ctrl-C. `--timeout` bounds each step. Needs a clone of the repository, for its `examples/quickstart`.
     """
-    from suanli.cli.tour import ending, story
+    from suanli.cli.tour import ending, search, story
     from suanli.cli.tour.scene import Looker
     from suanli.cli.tour.screen import screen_of
 
@@ -65,6 +65,7 @@ def tour(
         looker = Looker(client)
         story.run(client, looker, folder, screen, session.timeout_s)
         ending.ask(client, screen)
+        search.play(client, looker, folder, session.home, screen, session.timeout_s)
         ending.sum_up(client, session.home, screen)
         for line in ending.what_next(session.home, serving=not once):
             screen.say(line)
@@ -88,7 +89,19 @@ def _quickstart() -> Path:
 def _controller(session: Session, folder: Path, engine: str) -> Iterator[None]:
     """A controller of the tour's own, ended in order whatever happens."""
     fleet = str(folder / "fleet.yaml")
-    words = ["--detach", "--home", str(session.home), "--port", "0", "--engine", engine, "--fleet", fleet]
+    words = [
+        "--detach",
+        "--home",
+        str(session.home),
+        "--port",
+        "0",
+        "--gateway-port",
+        "0",
+        "--engine",
+        engine,
+        "--fleet",
+        fleet,
+    ]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # so that `python` is this one
     env = {**os.environ, "PATH": path}
     try:

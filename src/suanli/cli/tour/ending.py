@@ -69,6 +69,7 @@ def what_next(home: Path, serving: bool) -> Iterator[str]:
         yield f"  {suanli} up --detach"
     yield f"  {suanli} explain too-big -v          # why it waits, and what would make it run"
     yield f"  {suanli} logs {GPT} --tail 5           # what a worker wrote"
+    yield f"  {suanli} services                    # what serves, how it is asked, whether it keeps its SLO"
     yield f"  {suanli} stop chat                   # and `retry chat` starts it again"
     yield f"  {suanli} events                      # all that was asked, decided and seen"
     if not serving:
