@@ -68,7 +68,7 @@ def test_everything_is_installed_in_one_call_under_the_constraints(folder: Folde
     assert folder.set_up().returncode == 0
     (call,) = folder.calls
     assert call["argv"][:2] == ["pip", "install"]
-    assert "-e .[quickstart,solve,test,dev] -c constraints.txt" in " ".join(call["argv"])
+    assert "-e .[quickstart,solve,serve,test,dev] -c constraints.txt" in " ".join(call["argv"])
 
 
 def test_nothing_is_done_when_nothing_changed(folder: Folder) -> None:

@@ -32,7 +32,8 @@ def imported_packages() -> set[str]:
 
 def test_every_package_that_suanli_imports_is_a_declared_dependency() -> None:
     distributions = packages_distributions()
-    declared = names(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["solve"])
+    extras = PROJECT["optional-dependencies"]
+    declared = names(PROJECT["dependencies"] + extras["solve"] + extras["serve"] + extras["mlflow"])
     undeclared = {
         package
         for package in imported_packages()
