@@ -18,7 +18,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Answer = Callable[[bytes], Awaitable[Whole | Stream]]
 
 BODY_BYTES_MAX = 16 * 2**20
-WORK = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/predict")
+WORK = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/predict", "/score")
 log = logging.getLogger("suanli.runtime")
 
 

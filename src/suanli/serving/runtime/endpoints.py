@@ -30,23 +30,28 @@ class Endpoints:
             latency_max_s=options.latency_max_s,
             queue_max=options.queue_max,
         )
-        self._embed = self._infer = None
+        self._embed = self._infer = self._score = None
         if loaded.embed:
             self._embed = Batcher(
                 loaded.embed, limits, _characters, lambda *seen: metrics.batch("embed", *seen)
             )
         if loaded.infer:
             self._infer = Batcher(loaded.infer, limits, measured=lambda *seen: metrics.batch("infer", *seen))
+        if loaded.score:
+            self._score = Batcher(
+                loaded.score, limits, _characters, lambda *seen: metrics.batch("score", *seen)
+            )
         self._by_path = {
             "/v1/chat/completions": self.chat,
             "/v1/completions": self.complete,
             "/v1/embeddings": self.embed,
             "/predict": self.predict,
+            "/score": self.score,
         }
 
     @property
     def waiting(self) -> int:
-        return sum(batcher.waiting for batcher in (self._embed, self._infer) if batcher)
+        return sum(batcher.waiting for batcher in (self._embed, self._infer, self._score) if batcher)
 
     def at(self, path: str) -> Callable[[bytes], Awaitable[Whole | Stream]]:
         """What answers there, from the body that was sent. Raises Refusal where this model doesn't."""
@@ -58,7 +63,7 @@ class Endpoints:
         return answers.models(self._name, self._loaded.facts)
 
     async def close(self) -> None:
-        for batcher in (self._embed, self._infer):
+        for batcher in (self._embed, self._infer, self._score):
             if batcher:
                 await batcher.close()
         await self._loaded.close()
@@ -142,6 +147,13 @@ class Endpoints:
         tokens = await _aside(body, self._tokens, several)
         self._metrics.tokens.labels("prompt").inc(tokens)
         return answers.predicted(outputs, Usage(tokens))
+
+    async def score(self, body: bytes) -> Whole:
+        assert self._score, "at() was asked"
+        results = await _batched(self._score, wire.read(body, wire.Score).texts(), "inputs")
+        tokens = sum(one.tokens for one in results)
+        self._metrics.tokens.labels("prompt").inc(tokens)
+        return answers.predicted(results, Usage(tokens))
 
     def _tokens(self, inputs: list[Any]) -> int:
         count = self._loaded.tokens

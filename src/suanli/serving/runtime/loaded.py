@@ -13,6 +13,14 @@ from suanli.serving.runtime.generation import Generator
 Result = TypeVar("Result")
 
 
+class Scored(msgspec.Struct, frozen=True):
+    """How likely a text is to the model: the natural logarithm, and of how many tokens and bytes it is."""
+
+    log_likelihood: float
+    tokens: int
+    bytes: int
+
+
 class Embedded(msgspec.Struct, frozen=True):
     """A text's vector, and how many of its tokens were read."""
 
@@ -26,13 +34,14 @@ async def nothing() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """None: the model doesn't do that. `embed` gives an Embedded for each text, `infer` an output for each input; both
-    get whole batches, one at a time. `tokens` counts those of a text.
+    """None: the model doesn't do that. `embed` gives an Embedded for each text, `infer` an output for each input,
+    `score` a Scored for each text; all get whole batches, one at a time. `tokens` counts those of a text.
     """
 
     generator: Generator | None = None
     embed: Callable[[list[str]], Awaitable[list[Embedded]]] | None = None
     infer: Callable[[list[Any]], Awaitable[list[Any]]] | None = None
+    score: Callable[[list[str]], Awaitable[list[Scored]]] | None = None
     tokens: Callable[[str], int] | None = None
     warm_up: Callable[[], Awaitable[None]] = nothing
     close: Callable[[], Awaitable[None]] = nothing
@@ -43,7 +52,8 @@ class Loaded:
     def paths(self) -> list[str]:
         """The endpoints that answer."""
         generation = ["/v1/chat/completions", "/v1/completions"] if self.generator else []
-        return generation + ["/v1/embeddings"] * bool(self.embed) + ["/predict"] * bool(self.infer)
+        work = {"/v1/embeddings": self.embed, "/predict": self.infer, "/score": self.score}
+        return generation + [path for path, ability in work.items() if ability]
 
 
 class Compute:

@@ -9,9 +9,10 @@ from suanli.domain.errors import SpecError
 from suanli.serving.runtime.causal import CausalBatch
 from suanli.serving.runtime.continuous import Continuous
 from suanli.serving.runtime.generation import Generation, Message, Piece, Prompt, plain_chat
-from suanli.serving.runtime.loaded import Compute, Loaded
+from suanli.serving.runtime.loaded import Compute, Loaded, Scored
 from suanli.serving.runtime.options import Options
 from suanli.serving.runtime.pretrained import pretrained, tokenizer_of
+from suanli.serving.runtime.scoring import Scorer
 
 
 async def load(options: Options, compute: Compute, measured: Callable[[int, float], None]) -> Loaded:
@@ -27,6 +28,11 @@ async def load(options: Options, compute: Compute, measured: Callable[[int, floa
     )
     generator = CausalGenerator(tokenizer, waiting_line, _context(model, options))
 
+    scorer = Scorer(model, tokenizer, generator.context)
+
+    async def score(texts: list[str]) -> list[Scored]:
+        return await compute.run(scorer.score, texts)
+
     async def warm_up() -> None:
         prompt = generator.prompt("a")
         async for _ in generator.generate(prompt, Generation(max_tokens=2, temperature=0.0)):
@@ -34,6 +40,7 @@ async def load(options: Options, compute: Compute, measured: Callable[[int, floa
 
     return Loaded(
         generator=generator,
+        score=score,
         tokens=lambda text: len(tokenizer(text)["input_ids"]),
         warm_up=warm_up,
         close=waiting_line.close,

@@ -116,6 +116,14 @@ class Embeddings(msgspec.Struct, frozen=True, kw_only=True):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    inputs: Text | Annotated[list[Text], msgspec.Meta(min_length=1, max_length=TEXTS_MAX)]
+    model: str | None = None
+
+    def texts(self) -> list[str]:
+        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+
 class Predict(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Any
     model: str | None = None
