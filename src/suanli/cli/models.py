@@ -224,6 +224,92 @@ def pull(
     session.show({"folder": str(target), "version": version}, lambda: str(target))
 
 
+@models.command("evaluate")
+@command
+def evaluate(
+    session: Session,
+    model: Ref,
+    *,
+    data: Annotated[Path, typer.Option("--data", metavar="FILE", help="JSON lines, or CSV with a header.")],
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="classification, language-modelling, embeddings or pairs. Default: what the data is made for.",
+        ),
+    ] = "",
+    suite: Annotated[
+        str, typer.Option("--suite", metavar="NAME", help="What it is kept as. Default: the file's name.")
+    ] = "",
+    metrics: Annotated[
+        str, typer.Option("--metrics", metavar="NAMES", help="Only these, as in accuracy,f1_macro.")
+    ] = "",
+    against: Annotated[
+        str, typer.Option("--against", metavar="MODEL", help="Ask this version too, and compare.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Only the first N rows.")] = 0,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split", metavar="SPLIT", help="holdout:0.2 asks about that part; kfold:5 with --recipe."
+        ),
+    ] = "",
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of splits and intervals.")] = 0,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe",
+            metavar="COMMAND",
+            help="Trains a model for each fold, from SUANLI_TRAIN_FILE into SUANLI_OUTPUT_DIR.",
+        ),
+    ] = "",
+    service: Annotated[
+        str,
+        typer.Option(
+            "--service", metavar="NAME", help="Ask this running service. Default: run the version here."
+        ),
+    ] = "",
+    key: Annotated[
+        str, typer.Option("--key", envvar="SUANLI_KEY", metavar="KEY", help="An API key, for --service.")
+    ] = "",
+    code: Annotated[
+        str, typer.Option("--code", metavar="MODULE:CLASS", help="Run the version by this code.")
+    ] = "",
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=256, metavar="N", help="Requests at a time.")
+    ] = 8,
+) -> None:
+    """Measure how good a version is on a data set, and keep the figures with it.
+
+    Rows are {"input", "label"}, {"text"}, or {"a", "b", "score"}. After Ctrl-C what is known is shown and nothing kept.
+    """
+    import msgspec
+
+    from suanli.cli import evaluating
+    from suanli.cli.model_transfer import TRANSFER_S
+    from suanli.models.evaluation.datasets import KINDS
+    from suanli.spec.command import argv
+
+    if task and task not in KINDS:
+        raise UsageError(f"{task!r} is no task of an evaluation.", remedy=f"Choose among {', '.join(KINDS)}.")
+    try:
+        words = argv(recipe) if recipe else ()
+    except ValueError as error:
+        raise UsageError(f"--recipe: {error}.") from error
+    client = connect(session.home, session.timeout_s or TRANSFER_S)
+    version = _version(client, _read(model))
+    other = _version(client, _read(against)) if against else None
+    wanted = evaluating.Wanted(
+        data=data, task=task, suite=suite, metrics=tuple(metrics.split(",")) if metrics else (), limit=limit,
+        split=split, seed=seed, concurrency=concurrency, service=service, key=key, code=code, recipe=tuple(words),
+    )  # fmt: skip
+    result = evaluating.evaluated(session, client, version, other, wanted)
+    session.show(msgspec.to_builtins(result), lambda: evaluating.table(result))
+    if not result.stored:
+        raise typer.Exit(evaluating.INTERRUPTED)
+
+
 @models.command("gc")
 @command
 def gc(

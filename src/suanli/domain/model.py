@@ -63,12 +63,22 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures that a version reached on a suite or data set."""
+    """Figures that a version reached on a suite or data set.
+
+    Where it was measured by Suanli: of how many `samples` of the data with that SHA-256, with 95 % `intervals` drawn by
+    the `seed`; `against` is the version that it was held against, `how` a split or the service that was asked.
+    """
 
     suite: str
     metrics: dict[str, float]
     at_s: float
     actor: str = ""
+    data_sha256: str = ""
+    samples: int = 0
+    seed: int = 0
+    intervals: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict[str, tuple[float, float]])
+    against: str = ""
+    how: str = ""
 
 
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):

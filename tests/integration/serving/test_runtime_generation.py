@@ -228,3 +228,14 @@ def _ended_in_flight(running: Replica, terms: int) -> int:
             assert late.get("/healthz").status_code == 200
         assert b"".join(events).endswith(b"data: [DONE]\n\n")
     return running.process.wait(timeout=10)
+
+
+def test_texts_are_scored_each_on_its_own(served: Replica) -> None:
+    texts = ["the quick brown fox", "jumps over the lazy dog " * 20]
+    both = served.ask("/score", {"inputs": texts}).json()["outputs"]
+    alone = [served.ask("/score", {"inputs": text}).json()["outputs"][0] for text in texts]
+    assert [one["log_likelihood"] for one in both] == pytest.approx([one["log_likelihood"] for one in alone])
+    assert all(one["log_likelihood"] < 0 for one in both)
+    assert [one["bytes"] for one in both] == [len(text) for text in texts]
+    refused = served.ask("/score", {"inputs": []})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "inputs")

@@ -71,6 +71,12 @@ class Tagging(Body):
 class Evaluating(Body):
     suite: Annotated[str, Field(min_length=1, max_length=200)]
     metrics: dict[str, Figure] = Field(min_length=1, max_length=METRICS_MAX)
+    data_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    samples: Annotated[int, Field(ge=0, le=2**53)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**53)] = 0
+    intervals: dict[str, tuple[Figure, Figure]] = Field(default={}, max_length=METRICS_MAX)
+    against: Annotated[str, Field(max_length=200)] = ""
+    how: Annotated[str, Field(max_length=200)] = ""
 
 
 @router.get("", responses=returns(Models, "All of the registry."))
@@ -120,7 +126,7 @@ def tag(name: Name, number: Number, tagging: Tagging, here: Here, actor: Actor) 
 )
 def evaluate(name: Name, number: Number, evaluating: Evaluating, here: Here, actor: Actor) -> Response:
     by = here.models.by(actor)
-    kept = Evaluation(suite=evaluating.suite, metrics=evaluating.metrics, at_s=by.at_s, actor=by.actor)
+    kept = Evaluation(**evaluating.model_dump(), at_s=by.at_s, actor=by.actor)
     return answer(here.models.index.add_evaluation(name, number, kept))
 
 
