@@ -1,14 +1,17 @@
 """Who serves what, told to gateways: from the log and what truly runs. Pure."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from suanli.control.planning import share_price
+from suanli.domain.fleet import Node
 from suanli.domain.observation import Observation, Phase
 from suanli.domain.record import Record
 from suanli.domain.service import Phase as ServicePhase
 from suanli.domain.service import ServiceRecord
 from suanli.domain.world import World
 from suanli.kernel.services import is_ready
-from suanli.serving.gateway.routes import Key, Revision, Route, Routes, Target
+from suanli.serving.gateway.routes import Key, Price, Revision, Route, Routes, Target
+from suanli.sim.usage import part, power_w
 
 LOOPBACK = "127.0.0.1"
 
@@ -20,13 +23,16 @@ def routes_of(
     loopback alone."""
     ports = {(view.key, view.number): view.port for view in seen.attempts if view.phase is Phase.READY}
     addresses = {view.name: LOOPBACK if view.address in here else view.address for view in seen.nodes}
+    nodes = {node.name: node for node in world.fleet.nodes} if world.fleet else {}
     targets: dict[str, list[tuple[int, Target]]] = {}
+    prices: dict[str, list[Price]] = {}
     for record in world.records.values() if world.services else ():
         target = _target(record, ports, addresses)
         if target is not None:
             targets.setdefault(record.name, []).append((record.revision, target))
+            prices.setdefault(record.name, []).append(_price(record, nodes))
     routes = tuple(
-        _route(service, targets.get(name, ()))
+        _route(service, targets.get(name, ()), prices.get(name, ()))
         for name, service in world.services.items()
         if service.phase is not ServicePhase.ENDED
     )
@@ -47,7 +53,7 @@ def _target(
     return Target(key=record.key, attempt=attempt.number, host=host, port=port)
 
 
-def _route(service: ServiceRecord, targets: Sequence[tuple[int, Target]]) -> Route:
+def _route(service: ServiceRecord, targets: Sequence[tuple[int, Target]], prices: Sequence[Price]) -> Route:
     declared = service.service
     access = declared.access
     paused = service.phase is ServicePhase.PAUSED
@@ -66,6 +72,27 @@ def _route(service: ServiceRecord, targets: Sequence[tuple[int, Target]]) -> Rou
         idempotent=access.idempotent,
         hedge_after_s=access.hedge_after_s,
         body_bytes_max=access.body_bytes_max,
+        price=_mean(prices),
+    )
+
+
+def _price(record: Record, nodes: Mapping[str, Node]) -> Price:
+    """What a second of the replica costs and draws, by the part of its nodes that it holds."""
+    assert record.attempt is not None
+    held = [(nodes[p.node], p.share) for p in record.attempt.placements if p.node in nodes]
+    return Price(
+        usd_per_s=sum(share_price(node, share) for node, share in held) / 3600.0,
+        watts=sum(part(node, share) * power_w(node)[1] for node, share in held),
+    )
+
+
+def _mean(prices: Sequence[Price]) -> Price:
+    """Which replica will answer is not known beforehand."""
+    if not prices:
+        return Price()
+    return Price(
+        usd_per_s=sum(p.usd_per_s for p in prices) / len(prices),
+        watts=sum(p.watts for p in prices) / len(prices),
     )
 
 

@@ -47,7 +47,7 @@ def usage_of(outcome: Outcome, until_s: float) -> Usage:
             for kind, amount in _amounts(placement.share).items():
                 held[kind] += amount * held_s
                 worked[kind] += amount * worked_s
-            busy_s[placement.node] += _part(nodes[placement.node], placement.share) * held_s
+            busy_s[placement.node] += part(nodes[placement.node], placement.share) * held_s
     capacity = _capacity(outcome)
     return Usage(
         span_s=span_s,
@@ -57,7 +57,7 @@ def usage_of(outcome: Outcome, until_s: float) -> Usage:
         fleet_cost=sum(node.price_per_hour for node in outcome.fleet.nodes) * span_s / HOUR_S,
         energy_kwh=sum(_energy_j(node, busy_s[name], span_s) for name, node in nodes.items()) / 3.6e6,
         without_price=_kinds_of(node for node in nodes.values() if not node.price_per_hour),
-        without_power=_kinds_of(node for node in nodes.values() if not _power_w(node)[1]),
+        without_power=_kinds_of(node for node in nodes.values() if not power_w(node)[1]),
     )
 
 
@@ -95,14 +95,14 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 0.0
 
 
-def _part(node: Node, share: Share) -> float:
+def part(node: Node, share: Share) -> float:
     """The part of a node that a share of it is worth: by its devices, or without any by its cores."""
     if node.accelerators:
         return share.accelerator_count / len(node.accelerators)
     return share.cpus / node.cpus if node.cpus else 0.0
 
 
-def _power_w(node: Node) -> tuple[float, float]:
+def power_w(node: Node) -> tuple[float, float]:
     """What a node draws idle and with all in use: as declared, else by the TDP of its accelerators."""
     known = (load().lookup(model) for model in node.accelerators)
     tdp_w = sum((entry.tdp_w or 0.0) for entry in known if entry)
@@ -112,7 +112,7 @@ def _power_w(node: Node) -> tuple[float, float]:
 
 
 def _energy_j(node: Node, busy_s: float, span_s: float) -> float:
-    idle_w, max_w = _power_w(node)
+    idle_w, max_w = power_w(node)
     return idle_w * span_s + (max_w - idle_w) * busy_s
 
 

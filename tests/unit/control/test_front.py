@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import msgspec
-from tests.building import node
+import pytest
+from tests.building import fleet, node
 
 from suanli.control.front import Front
 from suanli.control.routing import routes_of
@@ -96,6 +97,16 @@ def test_traffic_goes_by_the_shares_in_force_and_never_to_who_cannot_answer() ->
     assert told.routes().routes[0].hold_s == 0.0
     told.tell(ev.ServiceEnded(service="chat"))
     assert told.routes().routes == ()
+
+
+def test_a_second_of_a_replica_costs_its_part_of_its_node_and_draws_its_part_of_the_power() -> None:
+    told = Told()
+    priced = node("near", cpus=4.0, price_per_hour=3.6, max_power_w=200.0)
+    told.tell(
+        ev.FleetDeclared(fleet=fleet(priced, node("far", cpus=2.0, price_per_hour=3.6, max_power_w=200.0)))
+    )
+    price = told.routes().routes[0].price
+    assert (price.usd_per_s, price.watts) == pytest.approx(((0.00025 + 0.0005) / 2, (50.0 + 100.0) / 2))
 
 
 def worker(version: int, at_s: float = 200.0, pid: int = 1, **in_flight: int) -> WorkerStats:
