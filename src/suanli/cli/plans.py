@@ -40,6 +40,10 @@ def _lines(plan: Plan) -> Iterator[str]:
     for warning in plan["warnings"]:
         first, *rest = mistake_lines(warning)
         yield from (f"warning: {first}", *rest)
+    for gate in plan.get("gates", ()):
+        yield f"{gate['service']}: gate {'passed' if gate['passed'] else 'NOT passed'}: {gate['sentence']}"
+        if not gate["passed"]:
+            yield f"    {gate['remedy']}"
     for stop in plan["stops"]:
         lost = f"loses {duration(stop['lost_s'])} since its last checkpoint"
         yield f"{name_of(stop)} would stop for {stop['stopped_for']} ({lost})"

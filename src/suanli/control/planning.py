@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from suanli.control.gates import Checked
 from suanli.domain.decision import Decision, Memory, Place, Stop
 from suanli.domain.fleet import Fleet, Node
 from suanli.domain.reasons import Tier, code_of
@@ -70,6 +71,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stops: tuple[PlannedStop, ...]
     waiting: tuple[PlannedWait, ...]
     cost_per_hour: float
+    gates: tuple[Checked, ...] = ()
 
 
 def plan(

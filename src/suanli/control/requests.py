@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from suanli.control import changes, models, services
+from suanli.control import changes, gates, models, services
 from suanli.control.controller import Controller
 from suanli.control.fleet import capacity
 from suanli.control.planning import Plan, plan
@@ -65,6 +65,8 @@ def make_plan(controller: Controller, asked: Asked, *, policy: str = "") -> Plan
         asked = _with_models(controller, asked)
         fresh, _ = changes.split(controller.world, asked.workloads)
         answer = _plan_of(controller, msgspec.structs.replace(asked, workloads=fresh), policy)
+        passed = gates.checked(controller.ports.store.models, controller.world, fresh)
+        answer = msgspec.structs.replace(answer, gates=passed)
         shown = _Shown(asked=asked, policy=policy, plan=answer)
         now_s = controller.ports.clock.now_s()
         store = controller.ports.store
@@ -76,8 +78,8 @@ def make_plan(controller: Controller, asked: Asked, *, policy: str = "") -> Plan
 def apply(controller: Controller, asked: Asked, *, actor: str, idempotency_key: str = "") -> Applied:
     """Accept what is new or changed. All of it or nothing; the same key and body again change nothing.
 
-    Raises Conflict where a workload of that name is still there with another declaration, NotFound for a model that
-    the registry does not have.
+    Raises Conflict where a workload of that name is still there with another declaration or a model does not pass a
+    gate of its service, NotFound for a model that the registry does not have.
     """
     with controller.mutex:
         controller.refresh()
@@ -85,6 +87,7 @@ def apply(controller: Controller, asked: Asked, *, actor: str, idempotency_key: 
         asked = _with_models(controller, asked)
         fresh, unchanged = changes.split(controller.world, asked.workloads)
         changes.refuse_cycles(controller.world, fresh)
+        gates.require(gates.checked(controller.ports.store.models, controller.world, fresh))
         events = changes.submissions(controller.world, fresh)
         if asked.fleet is not None and asked.fleet != controller.world.fleet:
             events.insert(0, ev.FleetDeclared(fleet=asked.fleet))

@@ -64,6 +64,19 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
     availability: float | None = None
 
 
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """What the latest evaluation of a version on `suite` must say before a revision with it is accepted.
+
+    `worse_max` is by how much of the serving version's figure it may be worse, as a fraction; None asks nothing.
+    """
+
+    suite: str
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    worse_max: float | None = None
+
+
 class Update(msgspec.Struct, frozen=True, kw_only=True):
     """How a new revision of a service takes over.
 
@@ -71,7 +84,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     new ones beside the old, then all traffic at once. `canary`: by these shares of traffic, one after another. After
     each step of the latter two the new revision is watched for `window_s`, and for `requests_min` requests where so
     many come; it is taken back where it fails more than `error_rate_max` and more than the old one, breaks the SLO, or
-    where a replica of it is not ready within `ready_s`.
+    where a replica of it is not ready within `ready_s`. Where its model does not pass the `gates`, it never begins.
     """
 
     strategy: str = "rolling"
@@ -83,6 +96,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     requests_min: int = 50
     error_rate_max: float = 0.01
     ready_s: float = 600.0
+    gates: tuple[Gate, ...] = ()
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):

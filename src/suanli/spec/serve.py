@@ -1,8 +1,8 @@
 """The part of a workload that only services have, and what only its values together can get wrong."""
 
-from suanli.domain.workload import Access, Runtime, Service, Slo, Update
+from suanli.domain.workload import Access, Gate, Runtime, Service, Slo, Update
 from suanli.spec.scope import Scope
-from suanli.spec.serve_shape import GatewayShape, RuntimeShape, Serve, UpdateShape
+from suanli.spec.serve_shape import GatewayShape, RuntimeShape, Serve
 
 REPLICAS_MAX = 10_000
 
@@ -33,7 +33,7 @@ def service_of(shape: Serve, scope: Scope) -> Service:
             tpot_p95_s=shape.slo.tpot_p95,
             availability=shape.slo.availability,
         ),
-        update=_update(shape.update, scope),
+        update=_update(shape, scope),
         access=_access(shape.gateway, runs_model=runs_model, runtime=shape.runtime),
         drain_s=shape.drain,
         idle_s=shape.scaling.to_zero_after,
@@ -88,7 +88,35 @@ def _runtime(shape: RuntimeShape | None) -> Runtime:
     )
 
 
-def _update(shape: UpdateShape, scope: Scope) -> Update:
+def _gates(serve: Serve, scope: Scope) -> tuple[Gate, ...]:
+    gates = serve.update.gate
+    for at, gate in enumerate(gates):
+        if (gate.at_least, gate.at_most, gate.not_worse_than_serving) == (None, None, None):
+            scope.refuse(
+                ("update", "gate", at),
+                "nothing could fail such a gate",
+                "Give `at_least`, `at_most` or `not_worse_than_serving`.",
+            )
+    if gates and (serve.model is None or serve.model.from_ is not None):
+        scope.refuse(
+            ("update", "gate"),
+            "only models of the registry have evaluations",
+            "Name one, as in `model: NAME@prod`.",
+        )
+    return tuple(
+        Gate(
+            suite=gate.suite,
+            metric=gate.metric,
+            at_least=gate.at_least,
+            at_most=gate.at_most,
+            worse_max=gate.not_worse_than_serving,
+        )
+        for gate in gates
+    )
+
+
+def _update(serve: Serve, scope: Scope) -> Update:
+    shape = serve.update
     if (steps := shape.steps) != sorted(set(steps)) or steps[-1] != 1 or steps[0] == 0:
         scope.refuse(
             ("update", "steps"),
@@ -111,6 +139,7 @@ def _update(shape: UpdateShape, scope: Scope) -> Update:
         requests_min=shape.requests,
         error_rate_max=shape.error_rate,
         ready_s=shape.ready_within,
+        gates=_gates(serve, scope),
     )
 
 

@@ -1,6 +1,6 @@
 """Documents of `kind: serve`: the fields that only services have."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -70,6 +70,28 @@ class RuntimeShape(f.Shape):
     )
 
 
+class GateShape(f.Shape):
+    """What an evaluation of the model must have shown, as `suanli models evaluate` stores it."""
+
+    suite: f.Nonempty = Field(description="The data set, by the name of its file.", examples=["reviews"])
+    metric: f.Metric = Field(description="A figure of the evaluation.", examples=["accuracy"])
+    at_least: f.Level | None = Field(
+        default=None, description="The least that is good enough.", examples=["0.9"]
+    )
+    at_most: f.Level | None = Field(
+        default=None, description="The most that is good enough.", examples=["20"]
+    )
+    not_worse_than_serving: f.Share | None = Field(
+        default=None,
+        description="By how much of the serving version's figure it may be worse, on the same data.",
+        examples=["1%"],
+    )
+
+
+def _several(value: object) -> object:
+    return [cast("object", value)] if isinstance(value, dict) else value
+
+
 class UpdateShape(f.Shape):
     """How a new revision takes over."""
 
@@ -110,6 +132,15 @@ class UpdateShape(f.Shape):
     )
     ready_within: f.TimeSpan = Field(
         default=UPDATE.ready_s, description="How long a new replica may take to answer.", examples=["10m"]
+    )
+    gate: Annotated[
+        tuple[GateShape, ...],
+        BeforeValidator(_several, json_schema_input_type=GateShape | tuple[GateShape, ...]),
+    ] = Field(
+        default=(),
+        max_length=20,
+        description="What its model must have reached in an evaluation before it is accepted; one, or a list.",
+        examples=["{suite: reviews, metric: accuracy, at_least: 0.9}"],
     )
 
 
