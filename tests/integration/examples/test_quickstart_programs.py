@@ -103,7 +103,7 @@ def test_the_declarations_are_valid_and_tell_the_story() -> None:
     assert declared.fleet
     assert declared.fleet.nodes[0].cpus == 2
     by_name = {workload.name: workload for workload in declared.workloads}
-    assert by_name.keys() == {"gpt", "digits", "numpy", "too-big", "chat"}
+    assert by_name.keys() == {"gpt", "digits", "numpy", "too-big", "chat", "search"}
     gpt, digits = by_name["gpt"], by_name["digits"]
     assert (gpt.worker_count, gpt.demand.cpus, gpt.checkpoint_every_s, gpt.grace_s) == (2, 2, 20, 20)
     assert digits.priority > gpt.priority > by_name["numpy"].priority
