@@ -109,7 +109,7 @@ def test_it_waits_until_a_service_answers(on_lab: Cli, job: Job) -> None:
     file = job("answering", SMALL, "replicas: 2", kind="serve")
     done = on_lab("apply", "-f", file, "--yes", "--wait", "--timeout", "30s")
     assert done.exit_code == 0, done.stderr
-    assert re.search(r"^answering +steady +2/2 +1 ", on_lab("services").stdout, re.MULTILINE)
+    assert re.search(r"^answering +(steady|updating) +2/2 +1\b", on_lab("services").stdout, re.MULTILINE)
 
 
 def test_124_what_takes_longer_than_allowed_goes_on(on_lab: Cli, job: Job) -> None:
