@@ -163,17 +163,19 @@ def read_server(home: Home) -> Server | None:
 
 
 def running_server(home: Home) -> Server | None:
-    """The server of that home, if its very process is still alive."""
+    """The server of that home, if its very process is still alive: one that was killed and not yet buried is not."""
     import psutil
 
     server = read_server(home)
     if server is None:
         return None
     try:
-        started_s = psutil.Process(server.pid).create_time()
+        process = psutil.Process(server.pid)
+        started_s, status = process.create_time(), process.status()
     except psutil.NoSuchProcess:
         return None
-    return server if abs(started_s - server.started_s) < _CREATE_TIME_TOLERANCE_S else None
+    is_it = abs(started_s - server.started_s) < _CREATE_TIME_TOLERANCE_S and status != psutil.STATUS_ZOMBIE
+    return server if is_it else None
 
 
 _CREATE_TIME_TOLERANCE_S = 5.0

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -80,3 +81,16 @@ def test_a_server_is_known_while_its_very_process_lives(tmp_path: Path):
     assert running_server(home) is None
     home.server.write_text("{")
     assert read_server(home) is None
+
+
+def test_a_server_that_was_killed_and_not_yet_buried_runs_no_more(tmp_path: Path):
+    home = open_home(tmp_path / "home")
+    child = subprocess.Popen(["sleep", "60"])
+    process = psutil.Process(child.pid)
+    server = Server(pid=child.pid, host="127.0.0.1", port=1, started_s=process.create_time())
+    write_private(home.server, msgspec.json.encode(server))
+    assert running_server(home) == server
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert running_server(home) is None
+    child.wait()
