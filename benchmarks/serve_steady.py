@@ -41,6 +41,7 @@ class Client(asyncio.Protocol):
         self.next_s = time.monotonic() + first_s
         self.loop = asyncio.get_running_loop()
         self.began_s: float | None = None
+        self.planned: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
         self.parser = httptools.HttpResponseParser(self)
 
@@ -62,7 +63,7 @@ class Client(asyncio.Protocol):
 
     def _plan(self) -> None:
         if not self.told.ends:
-            self.loop.call_later(max(0.0, self.next_s - time.monotonic()), self._ask)
+            self.planned = self.loop.call_later(max(0.0, self.next_s - time.monotonic()), self._ask)
             self.next_s = max(self.next_s + self.every_s, time.monotonic() - 1.0)
 
     def _ask(self) -> None:
@@ -93,6 +94,8 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        if self.planned is not None:
+            self.planned.cancel()  # on its next connection it plans anew
         if self.began_s is not None:
             self.told.fail(f"connection lost: {exc}")
             self.began_s = None
