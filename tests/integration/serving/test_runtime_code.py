@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -88,6 +89,14 @@ class Unloadable:
 class Mute:
     def load(self, model_dir):
         pass
+
+
+class Slow:
+    def load(self, model_dir):
+        time.sleep(600)
+
+    def infer(self, inputs):
+        return inputs
 
 
 class Broken(Mute):
@@ -232,6 +241,23 @@ def test_stop_is_called_after_the_last_request(folder: Path) -> None:
         assert not (folder / "stopped.txt").exists()
         assert running.end() == 0
     assert (folder / "stopped.txt").read_text() == "yes"
+
+
+def test_while_it_loads_it_is_alive_but_takes_no_work_and_a_term_ends_it(folder: Path) -> None:
+    with replica("--runtime", "python", "--code", "mine:Slow", model_dir=folder) as running:
+        wait_until(lambda: running.http.get("/healthz").status_code == 200)
+        for path in ("/readyz", "/v1/models"):
+            assert running.http.get(path).status_code == 503
+        refused = running.ask("/predict", {"inputs": [1]})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "loading")
+        assert running.end() == 0
+
+
+def test_a_port_that_is_taken_is_named(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, log = end_of(folder, "--runtime", "python", "--code", "mine:All", "--port", port)
+    assert (code, f"mine: cannot listen on 127.0.0.1:{port}" in log) == (1, True)
 
 
 def end_of(folder: Path, *arguments: str) -> tuple[int, str]:
