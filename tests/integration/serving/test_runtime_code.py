@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -258,6 +259,62 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
         port = str(taken.getsockname()[1])
         code, log = end_of(folder, "--runtime", "python", "--code", "mine:All", "--port", port)
     assert (code, f"mine: cannot listen on 127.0.0.1:{port}" in log) == (1, True)
+
+
+def test_code_without_a_model_finds_its_files_in_the_working_directory(folder: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "SUANLI_MODEL_DIR"}
+    command = [sys.executable, "-m", "suanli.serving.runtime", "--name", "mine", "--runtime", "python"]
+    command += ["--code", "mine:Broken"]
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "weights are missing" in ended.stderr, "it was loaded"
+
+
+def test_vllm_takes_the_runtimes_place_with_what_the_plan_says(folder: Path) -> None:
+    """A stand-in for vLLM that prints what it was started with."""
+    fake = folder / "bin" / "vllm"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho $$ $@ >&2\n")
+    fake.chmod(0o755)
+    command = [
+        sys.executable,
+        "-m",
+        "suanli.serving.runtime",
+        "--name",
+        "chat",
+        "--runtime",
+        "vllm",
+        "--batch-max",
+        "8",
+    ]
+    command += [
+        "--model-dir",
+        str(folder),
+        "--port",
+        "81",
+        "--device",
+        "cuda",
+        "--memory-max",
+        "1",
+        "--quantization",
+        "fp8",
+    ]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "2,3", "SUANLI_ACCELERATOR_FRACTION": "0.5"}
+    path = f"{fake.parent}:{os.environ['PATH']}"
+    with subprocess.Popen(
+        command, env=environment | {"PATH": path}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        *_, printed = (process.stderr or pytest.fail("no log")).read().splitlines()
+    assert printed == (
+        f"{process.pid} serve {folder} --served-model-name chat --host 127.0.0.1 --port 81 --load-format safetensors"
+        " --gpu-memory-utilization 0.45 --tensor-parallel-size 2 --quantization fp8 --max-num-seqs 8"
+    )
+
+
+def test_where_vllm_is_not_installed_it_says_so(folder: Path) -> None:
+    code, log = end_of(folder, "--runtime", "vllm")
+    assert (code, "vllm is not installed where this replica runs" in log) == (2, True)
 
 
 def end_of(folder: Path, *arguments: str) -> tuple[int, str]:

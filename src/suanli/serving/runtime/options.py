@@ -4,10 +4,11 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
+from suanli.serving.runtime.vllm import Quantization
 from suanli.spec import quantities
 
 TASKS = (
@@ -33,6 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     queue_max: int = 1024
     context_max: int | None = None
     memory_max_bytes: int | None = None
+    quantization: str = ""
 
 
 def read(argv: Sequence[str] | None = None) -> Options:
@@ -42,13 +44,13 @@ def read(argv: Sequence[str] | None = None) -> Options:
         description="Serve a model over HTTP, in the shape of OpenAI's API.",
     )
     add = parser.add_argument
-    add("--runtime", required=True, choices=("transformers", "onnx", "python"))
+    add("--runtime", required=True, choices=("transformers", "onnx", "python", "vllm"))
     add("--name", required=True, help="the name that answers carry")
     add(
         "--model-dir",
         type=Path,
         default=os.environ.get("SUANLI_MODEL_DIR"),
-        help="default: $SUANLI_MODEL_DIR",
+        help="default: $SUANLI_MODEL_DIR; for the runtime python, else the working directory",
     )
     add("--port", type=int, default=os.environ.get("PORT", "0"), help="default: $PORT, else any that is free")
     add("--host", default="127.0.0.1")
@@ -67,7 +69,10 @@ def read(argv: Sequence[str] | None = None) -> Options:
     add("--queue-max", type=_count, default=1024, help="most that wait; more are answered with 503")
     add("--context-max", type=_count, help="most tokens of prompt and answer; default: the model's own")
     add("--memory-max", type=_memory, metavar="BYTES", help="what the plan gives: bytes, or such as 2GiB")
+    add("--quantization", default="", choices=get_args(Quantization), help="for the runtime vllm")
     given = parser.parse_args(argv)
+    if given.runtime == "python" and given.model_dir is None:
+        given.model_dir = Path.cwd()  # code may have its model with it
     if given.model_dir is None or not given.model_dir.is_dir():
         parser.error(
             f"no folder with a model: --model-dir, or $SUANLI_MODEL_DIR, is {given.model_dir or 'not set'}"
@@ -79,6 +84,7 @@ def read(argv: Sequence[str] | None = None) -> Options:
         task=given.task, code=given.code, device=given.device, batch_max=given.batch_max,
         batch_wait_s=given.batch_wait, latency_max_s=given.latency_max, concurrency_max=given.concurrency_max,
         queue_max=given.queue_max, context_max=given.context_max, memory_max_bytes=given.memory_max,
+        quantization=given.quantization,
     )  # fmt: skip
 
 

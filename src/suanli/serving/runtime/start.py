@@ -4,18 +4,19 @@ import asyncio
 import importlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import uvicorn
 import uvloop
 
-from suanli.domain.errors import SuanliError
+from suanli.domain.errors import SpecError, SuanliError
 from suanli.serving.runtime import memory, options
 from suanli.serving.runtime.app import App, Phase
 from suanli.serving.runtime.endpoints import Endpoints
@@ -23,6 +24,7 @@ from suanli.serving.runtime.files import config_of, task_of
 from suanli.serving.runtime.loaded import Compute, Loaded
 from suanli.serving.runtime.metrics import Metrics
 from suanli.serving.runtime.options import Options
+from suanli.serving.runtime.vllm import VllmPlan, vllm_argv
 
 DOES_NOT_FIT = 78
 """Exit code: EX_CONFIG of sysexits.h. Starting again would end the same way."""
@@ -35,6 +37,8 @@ ENVIRONMENT = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
 """Nothing from the network, no threads beside our own, and TensorFlow takes an accelerator's memory as it needs it."""
+ACCELERATOR_FRACTION = "SUANLI_ACCELERATOR_FRACTION"
+"""Names the part of each accelerator that this replica may fill; unset where it has them whole."""
 log = logging.getLogger("suanli.runtime")
 
 
@@ -44,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = options.read(argv)
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
     try:
-        if given.memory_max_bytes is not None:
+        if given.runtime == "vllm":
+            become_vllm(given)
+        if given.memory_max_bytes is not None and given.device == "cpu":
             fit = fit_of(given)
             if not fit.holds:
                 sys.stderr.write(f"{given.name}: {fit.sentence}\n")
@@ -57,6 +63,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{given.name}: cannot listen on {given.host}:{given.port}: {error}\n")
         return 1
     return uvloop.run(Process(given, listener).run())
+
+
+def become_vllm(given: Options) -> NoReturn:
+    """Put vLLM in this process's place, with the devices and the share of them that the engine named in the
+    environment. Raises SpecError where it isn't installed.
+    """
+    if shutil.which("vllm") is None:
+        raise SpecError(
+            "vllm is not installed where this replica runs",
+            remedy="install it into an environment of its own, and put its bin folder first in PATH (env)",
+        )
+    devices = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
+    plan = VllmPlan(
+        model_dir=str(given.model_dir),
+        served_name=given.name,
+        port=given.port,
+        host=given.host,
+        accelerators=max(1, len(devices)),
+        accelerator_share=float(os.environ.get(ACCELERATOR_FRACTION, "1")),
+        quantization=given.quantization or None,
+        context_max=given.context_max,
+        batch_max=given.batch_max,
+        embeddings=given.task == "embeddings",
+    )
+    argv = vllm_argv(plan)
+    log.info("%s", " ".join(argv))
+    os.execvp(argv[0], argv)  # noqa: S606 - no shell is the point
 
 
 def fit_of(given: Options) -> memory.Fit:

@@ -26,7 +26,7 @@ class VllmPlan(msgspec.Struct, frozen=True, kw_only=True):
     accelerators: int = 1
     nodes: int = 1
     accelerator_share: float = 1.0
-    quantization: Quantization | None = None
+    quantization: str | None = None
     context_max: int | None = None
     batch_max: int | None = None
     embeddings: bool = False
