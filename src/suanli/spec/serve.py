@@ -23,7 +23,7 @@ def service_of(shape: Serve, scope: Scope) -> Service:
     runs_model = not shape.run
     return Service(
         port=shape.port,
-        health_path=shape.health or ("/readyz" if runs_model else "/healthz"),
+        health_path=shape.health or _health(shape),
         runtime=_runtime(shape.runtime) if runs_model else None,
         replicas_min=shape.replicas[0],
         replicas_max=shape.replicas[1],
@@ -71,6 +71,13 @@ def _check_program(shape: Serve, scope: Scope) -> None:
             "`code` and the runtime python go together",
             "For example `runtime: {name: python, code: my_model:Model}`.",
         )
+
+
+def _health(shape: Serve) -> str:
+    """Where it answers once it is ready: a runtime of ours, vLLM, or a program."""
+    if shape.run:
+        return "/healthz"
+    return "/health" if shape.runtime is not None and shape.runtime.name == "vllm" else "/readyz"
 
 
 def _runtime(shape: RuntimeShape | None) -> Runtime:

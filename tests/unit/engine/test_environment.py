@@ -8,13 +8,19 @@ from suanli.domain.resources import Share
 from suanli.domain.workload import Kind, Service, Workload
 from suanli.engine.environment import Rendezvous, worker_environment
 
+TWO_OF_A = Share(cpus=6, devices=(1, 3))
 ADDRESSES = (("10.0.0.1", 21000), ("10.0.0.1", 21001), ("10.0.0.2", 22000), ("10.0.0.2", 22001))
 
 
-def environment_of(rank: int, base: dict[str, str] | None = None, **more: object) -> dict[str, str]:
+def environment_of(
+    rank: int,
+    base: dict[str, str] | None = None,
+    *,
+    share: Share = TWO_OF_A,
+    **more: object,
+) -> dict[str, str]:
     fields: dict[str, object] = {"kind": Kind.TRAIN, **more}
     workload = Workload(name="gpt", run=("x",), nodes=2, workers_per_node=2, **fields)  # pyright: ignore[reportArgumentType]
-    share = Share(cpus=6, devices=(1, 3))
     launch = Launch(
         key="gpt/4" if workload.service else "gpt",
         number=7,
@@ -61,6 +67,12 @@ def test_only_the_devices_of_the_placement_are_visible() -> None:
     assert environment_of(1)["CUDA_VISIBLE_DEVICES"] == "1,3"
     assert environment_of(2)["CUDA_VISIBLE_DEVICES"] == ""
     assert environment_of(0)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
+def test_a_part_of_a_device_is_told_so_that_its_memory_can_be_shared() -> None:
+    assert "SUANLI_ACCELERATOR_FRACTION" not in environment_of(1)
+    share = Share(cpus=1.0, accelerator="T4", accelerator_count=0.25, devices=(0,))
+    assert environment_of(0, share=share)["SUANLI_ACCELERATOR_FRACTION"] == "0.25"
 
 
 def test_threads_are_as_many_as_whole_cores_and_at_least_one() -> None:
