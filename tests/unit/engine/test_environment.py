@@ -71,7 +71,7 @@ def test_only_the_devices_of_the_placement_are_visible() -> None:
 
 def test_a_part_of_a_device_is_told_so_that_its_memory_can_be_shared() -> None:
     assert "SUANLI_ACCELERATOR_FRACTION" not in environment_of(1)
-    share = Share(cpus=1.0, accelerator="T4", accelerator_count=0.25, devices=(0,))
+    share = Share(cpus=1.0, accelerator="T4", devices=(0,), device_share=0.25)
     assert environment_of(0, share=share)["SUANLI_ACCELERATOR_FRACTION"] == "0.25"
 
 
