@@ -449,3 +449,53 @@ def test_each_that_entered_leaves_once_with_what_it_used(key: str) -> None:
         assert (await leaves(never, gone=True))["status"] == 499
 
     run(test())
+
+
+def test_what_a_key_may_not_use_is_told_of_as_if_there_were_no_such_thing() -> None:
+    class Blind(OpenAdmission):
+        def enter(
+            self, routes: Routes, authorization: bytes | None, service: Route, tokens_max: int, now_s: float
+        ) -> Any:
+            return Refusal(status=404, code="secret", message="secret")
+
+        def visible(self, routes: Routes, authorization: bytes | None, now_s: float) -> list[Route]:
+            return []
+
+    async def test() -> None:
+        async with gateway(route(1), admission=Blind()) as street:
+            for there, nowhere in (
+                (ASK, post(b'{"model":"none"}')),
+                (get("/services/chat/"), get("/services/none/")),
+                (get("/v1/models/chat"), get("/v1/models/none")),
+                (
+                    post(b"", "/predict", "x-suanli-service: chat\r\n"),
+                    post(b"", "/predict", "x-suanli-service: none\r\n"),
+                ),
+            ):
+                one, other = await street.ask(there), await street.ask(nowhere)
+                assert one.status == other.status == 404
+                assert one.body.replace(b"chat", b"none") == other.body
+
+    run(test())
+
+
+def test_a_model_is_told_of_by_its_name() -> None:
+    async def test() -> None:
+        async with gateway(route(1, models=("chat", "team/gpt 2"))) as street:
+            told = await street.ask(get("/v1/models/team%2Fgpt%202"))
+            assert json.loads(told.body)["id"] == "team/gpt 2"
+
+    run(test())
+
+
+def test_who_is_admitted_too_late_leaves_at_once() -> None:
+    async def test() -> None:
+        admission = Strict()
+        async with replica(whole(b"x")) as there, gateway(route(there.port), admission=admission) as street:
+            message = with_key("late").replace(b"x-request-id", b"x-request-timeout-ms: 10\r\nx-request-id")
+            assert (await street.ask(message)).status == 504
+            await until(lambda: bool(admission.left))
+            assert (admission.left[0]["tokens_out"], admission.left[0]["revision"]) == (0, 0)
+            assert not there.requests
+
+    run(test())

@@ -10,14 +10,15 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from urllib.parse import unquote
 
 from suanli.serving.gateway import openai
 from suanli.serving.gateway.admission_port import Admission, Refusal
+from suanli.serving.gateway.ask import Ask
 from suanli.serving.gateway.heads import whole_answer
 from suanli.serving.gateway.openai import Asked, Malformed
 from suanli.serving.gateway.problems import Problem, Refused, nearest, problem_of, rendered
-from suanli.serving.gateway.relay import Ask, Relay
+from suanli.serving.gateway.relay import Relay
 from suanli.serving.gateway.request import Request
 from suanli.serving.gateway.routes import Route, Routes
 from suanli.serving.gateway.server import LOOPBACK, ClientConnection
@@ -130,14 +131,15 @@ class Gateway:
         operation = _OPERATIONS.get(path)
         if operation is not None:
             asked = self._read_openai(request)
-            service = self._of_model(request, asked.model)
-            return service, self._ask_openai(request, service, request.target, operation, asked)
+            service, name = self._of_model(request, asked.model)
+            ask = self._ask_openai(request, service, request.target, operation, asked)
+            ask.name, ask.by_model = name, True
+            return service, ask
         if path == b"/predict":
-            service = self._of_prediction(request)
-            return service, self._ask(request, service, request.target)
+            return self._of_prediction(request)
         if path.startswith(b"/services/"):
             return self._passed_on(request, path)
-        own = self._own.get(path)
+        own = self._own.get(path) or (self._model if path.startswith(b"/v1/models/") else None)
         if own is None:
             raise Refused(Problem(404, "not_found", "There is nothing under this path."))
         if request.method not in (b"GET", b"HEAD"):
@@ -153,39 +155,48 @@ class Gateway:
         except Malformed as error:
             raise Refused(Problem(400, "invalid_body", error.sentence, error.param)) from None
 
-    def _of_model(self, request: Request, model: str | None) -> Service:
+    def _of_model(self, request: Request, model: str | None) -> tuple[Service, str]:
         if not model:
             raise Refused(Problem(400, "model_missing", "The body needs a model.", "model"))
         service = self.by_model.get(model)
         if service is None:
-            visible = self._visible(request)
-            hint = nearest(model, (name for route in visible for name in route.models))
-            sentence = f"There is no model {model[:200]!r}, or not for this key.{hint}"
-            raise Refused(Problem(404, "model_not_found", sentence, "model"))
-        return service
+            raise Refused(self._no_model(request, model))
+        return service, model
 
-    def _of_prediction(self, request: Request) -> Service:
+    def _of_prediction(self, request: Request) -> tuple[Service, Ask]:
         if request.method != b"POST":
             raise Refused(_only("POST"))
         named = request.kept.get(b"x-suanli-service")
         if named is not None:
-            return self.services.get(named.decode("latin-1")) or self._no_service(request, named)
+            name = named.decode("latin-1")
+            service = self.services.get(name)
+            if service is None:
+                raise Refused(self._no_service(request, name))
+            ask = self._ask(request, service, request.target)
+            ask.name = name
+            return service, ask
         try:
             model = openai.read_model(request.body)
         except Malformed as error:
             sentence = f"Name the service by x-suanli-service, or the model in JSON. {error.sentence}"
             raise Refused(Problem(400, "invalid_body", sentence, error.param)) from None
-        return self._of_model(request, model)
+        service, name = self._of_model(request, model)
+        ask = self._ask(request, service, request.target)
+        ask.name, ask.by_model = name, True
+        return service, ask
 
     def _passed_on(self, request: Request, path: bytes) -> tuple[Service, Ask]:
         service, name, rest = self._named(path)
         if service is None:
-            self._no_service(request, name)
+            raise Refused(self._no_service(request, name.decode("latin-1")))
         target = (rest or b"/") + request.target[len(path) :]
         operation = _OPERATIONS.get(rest)
         if operation is not None and request.method == b"POST":
-            return service, self._ask_openai(request, service, target, operation, self._read_openai(request))
-        return service, self._ask(request, service, target)
+            ask = self._ask_openai(request, service, target, operation, self._read_openai(request))
+        else:
+            ask = self._ask(request, service, target)
+        ask.name = name.decode("latin-1")
+        return service, ask
 
     def _named(self, path: bytes) -> tuple[Service | None, bytes, bytes]:
         """The service of `/services/NAME/rest`, NAME and /rest."""
@@ -229,14 +240,22 @@ class Gateway:
             raise Refused(problem_of(seen))
         return list(seen)
 
-    def _no_service(self, request: Request, named: bytes) -> NoReturn:
-        name = named.decode("latin-1")
+    def not_found(self, ask: Ask) -> Problem:
+        """What a key that may not use it is told of a service: the same as if there were none."""
+        try:
+            return (self._no_model if ask.by_model else self._no_service)(ask.request, ask.name)
+        except Refused as refused:
+            return refused.problem
+
+    def _no_model(self, request: Request, model: str) -> Problem:
+        hint = nearest(model, (name for route in self._visible(request) for name in route.models))
+        sentence = f"There is no model {model[:200]!r}, or not for this key.{hint}"
+        return Problem(404, "model_not_found", sentence, "model")
+
+    def _no_service(self, request: Request, name: str) -> Problem:
         hint = nearest(name, (route.service for route in self._visible(request)))
-        raise Refused(
-            Problem(
-                404, "service_not_found", f"There is no service {name[:200]!r}, or not for this key.{hint}"
-            )
-        )
+        sentence = f"There is no service {name[:200]!r}, or not for this key.{hint}"
+        return Problem(404, "service_not_found", sentence)
 
     def _refuse(self, request: Request, client: ClientConnection, problem: Problem) -> None:
         client.answer(
@@ -267,6 +286,12 @@ class Gateway:
 
     def _models(self, request: Request, client: ClientConnection) -> None:
         self._answer(request, client, _JSON, openai.models_listed(self._visible(request)))
+
+    def _model(self, request: Request, client: ClientConnection) -> None:
+        name = unquote(request.target.partition(b"?")[0][len(b"/v1/models/") :].decode("latin-1"))
+        if not any(name in route.models for route in self._visible(request)):
+            raise Refused(self._no_model(request, name))
+        self._answer(request, client, _JSON, openai.model_told(name))
 
 
 def _only(method: str) -> Problem:

@@ -113,6 +113,11 @@ class _Model(msgspec.Struct):
     owned_by: str = "suanli"
 
 
+def model_told(name: str) -> bytes:
+    """The answer of `/v1/models/NAME`."""
+    return msgspec.json.encode(_Model(name))
+
+
 def models_listed(routes: list[Route]) -> bytes:
     """The answer of `/v1/models`."""
     names = sorted({name for route in routes for name in route.models})

@@ -14,9 +14,9 @@ from typing import Protocol
 from suanli.domain.traffic import bucket_of
 from suanli.serving.gateway.admission_port import Admission, Grant, Refusal
 from suanli.serving.gateway.answer_usage import StreamUsage
+from suanli.serving.gateway.ask import Ask
 from suanli.serving.gateway.passage import Passage
 from suanli.serving.gateway.problems import Problem, problem_of, rendered
-from suanli.serving.gateway.request import Request
 from suanli.serving.gateway.routes import Routes
 from suanli.serving.gateway.server import ClientConnection
 from suanli.serving.gateway.service import Service
@@ -38,52 +38,9 @@ class Surroundings(Protocol):
     routes: Routes
     tasks: set[asyncio.Task[None]]
 
-
-class Ask:
-    """What is wanted of a service: the request, under which path, by when, and what its own words decide.
-
-    `tokens_max` is the most it may use, `tokens_in` what its prompt is thought to be. `metered`: the answer's usage is
-    looked for; `generates` tells completions from embeddings. `session` and `affinity` are hashes.
-    """
-
-    __slots__ = ("affinity", "deadline_s", "generates", "metered", "path", "request", "session", "tokens_in",
-                 "tokens_max")  # fmt: skip
-
-    def __init__(self, request: Request, path: bytes, deadline_s: float) -> None:
-        self.request = request
-        self.path = path
-        self.deadline_s = deadline_s
-        self.session: int | None = None
-        self.affinity: int | None = None
-        self.tokens_max = 0
-        self.tokens_in = 0
-        self.generates = False
-        self.metered = False
-
-    def message(self, host: bytes) -> bytes:
-        """The request as a replica gets it, without its body."""
-        request = self.request
-        length = (
-            b""
-            if request.length == 0 and not _says_length(request)
-            else b"content-length: %d\r\n" % len(request.body)
-        )
-        return b"".join(
-            (
-                request.method,
-                b" ",
-                self.path,
-                b" HTTP/1.1\r\n",
-                host,
-                *request.lines,
-                length,
-                b"x-request-id: %b\r\n\r\n" % request.id,
-            )
-        )
-
-
-def _says_length(request: Request) -> bool:
-    return b"content-length" in request.kept
+    def not_found(self, ask: Ask) -> Problem:
+        """That there is nothing of that name, in the same words whether there is or not."""
+        ...
 
 
 class Attempt:
@@ -134,6 +91,7 @@ class Relay:
 
     def start(self) -> None:
         house, request = self.house, self.ask.request
+        self._deadline = house.loop.call_later(self.ask.deadline_s, self._late)
         entered = house.admission.enter(
             house.routes,
             request.kept.get(b"authorization"),
@@ -153,18 +111,16 @@ class Relay:
         stats = self.service.stats
         if isinstance(entered, Grant):
             self._grant = entered
-            if self.over:  # the client went away meanwhile
+            if self.over:  # meanwhile the client went away, or it became too late
                 self._leave(CLIENT_GONE, 0, 0, 0.0)
                 return
             stats.arrived += 1
-            loop = self.house.loop
-            self._deadline = loop.call_later(self.ask.deadline_s, self._late)
             self._dispatch()
         elif not self.over:
             if entered.status in (429, 503):
                 stats.arrived += 1
                 stats.refused += 1
-            self._refuse(problem_of(entered))
+            self._refuse(self.house.not_found(self.ask) if entered.status == 404 else problem_of(entered))
 
     # --- a replica
 
@@ -325,6 +281,7 @@ class Relay:
             else:
                 attempt.replica.breaker.gave_up()
                 self._give_up(attempt)
+        self.ask.request.body = b""  # it won't be sent again
         passage = self._passage = Passage(connection, self.ask.request, monotonic())
         if self.ask.metered:
             passage.meter(self.ask.generates)

@@ -19,6 +19,8 @@ HEAD_S = 10.0
 BODY_S, BODY_BYTES_PER_S = 10.0, 4096
 """A body may take this long, and longer by its bytes at this rate."""
 IDLE_S = 75.0
+DRAIN_IDLE_S = 1.0
+"""When the gateway ends, a connection that was used so recently is kept: its next request may be under way."""
 LINGER_S, LINGER_BYTES = 2.0, 2**30
 """After a refusal so much of what the client still sends is read and thrown away: closing at once would reset the
 connection, and the client might never see why."""
@@ -316,7 +318,7 @@ class ClientConnection(asyncio.Protocol):
         if stage is Stage.ANSWER or self._current is not None:
             return
         if stage is Stage.IDLE:
-            if self.application.draining or waited_s > IDLE_S:
+            if waited_s > (DRAIN_IDLE_S if self.application.draining else IDLE_S):
                 self._leave(waited_s > IDLE_S)
         elif stage is Stage.LINGER:
             if waited_s > LINGER_S:

@@ -5,6 +5,7 @@ it manages. It waits, in order, for a replica of that revision; where the revisi
 """
 
 import itertools
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,8 @@ from suanli.serving.gateway.balance import BALANCERS, mixed, smooth, sticky
 from suanli.serving.gateway.routes import Route, Target
 from suanli.serving.gateway.stats import ServiceStats, Traffic
 from suanli.serving.gateway.upstream import Replica
+
+log = logging.getLogger(__name__)
 
 REVISIONS_REMEMBERED = 8
 """Of those that are gone: so many are still told of."""
@@ -77,6 +80,8 @@ class Service:
     def follow(self, route: Route) -> None:
         """Take a new route; whoever waits is looked at anew. What is under way is left alone."""
         self.route = route
+        if route.balance not in BALANCERS:
+            log.warning("%s: there is no balancer %r", route.service, route.balance)
         self.balance = BALANCERS.get(route.balance, BALANCERS["least-outstanding"])
         known = {_place(replica.target): replica for replica in self.replicas()}
         waiting = self._drain()

@@ -7,6 +7,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def main(text: str) -> None:
     settings = msgspec.json.decode(text, type=Settings)
     _die_with(settings.supervisor)
+    _open_many_files()
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s gateway worker {settings.slot}: %(levelname)s %(message)s"
     )
@@ -65,6 +67,15 @@ def _die_with(supervisor: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != supervisor:
         sys.exit("the supervisor is gone")
+
+
+def _open_many_files() -> None:
+    """Two for each connection and some more, as far as this user may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * CONNECTIONS_MAX + 1000
+    if soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 async def serve(settings: Settings) -> None:
@@ -124,7 +135,7 @@ class Worker:
 
     def _accept(self, at_most: int = ACCEPT_MAX) -> None:
         for _ in range(at_most):
-            if len(self.gateway.clients) >= CONNECTIONS_MAX:
+            if len(self.gateway.clients) + len(self.gateway.tasks) >= CONNECTIONS_MAX:
                 self._accept_more(False)  # the others wait in the kernel's queue; the next sweep looks again
                 return
             try:
