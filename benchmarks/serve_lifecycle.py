@@ -113,13 +113,17 @@ def play(lab: Lab, quiet_s: float) -> None:
     lab.apply(service("second"))
     lab.until(lambda v: v["settled"] == 2 and steady(v))
     lab.step("canary, good")
-    window = f"{max(5, quiet_s):g}s"
-    lab.apply(service("third", update=f"{{strategy: canary, steps: [10%, 50%, 100%], window: {window}}}"))
+    watched = f"window: {max(3, quiet_s):g}s, requests: 20"
+    lab.apply(service("third", update=f"{{strategy: canary, steps: [10%, 50%, 100%], {watched}}}"))
     lab.until(lambda v: v["settled"] == 3 and steady(v))
     for number, (name, flags) in enumerate([("errors", "--fail 0.3"), ("slow", "--wait 1.5")], 4):
         lab.step(f"canary, bad: {name}")
         lab.apply(
-            service(name, flags=flags, update=f"{{strategy: canary, steps: [10%, 100%], window: {window}}}")
+            service(
+                name,
+                flags=flags,
+                update=f"{{strategy: canary, steps: [10%, 100%], {watched}}}",
+            )
         )
         took_s = lab.until(lambda v, n=number: bool(v["revisions"][n - 1]["taken_back"]))
         lab.taken_back[name] = lab.view()["revisions"][number - 1]["taken_back"]

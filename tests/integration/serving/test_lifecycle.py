@@ -18,7 +18,7 @@ OWN = {"canary, bad: errors", "kill -9 a replica", "kill -9 one gateway process 
 
 @pytest.mark.timeout(300)
 def test_nothing_fails_through_updates_rollbacks_scaling_drains_and_kills_but_what_was_in_flight() -> None:
-    told = run(rate=60.0, quiet_s=2.0)
+    told = run(rate=60.0, quiet_s=1.0)
     failed = {step: failures for step, failures in told["steps"].items() if failures}
     assert failed.keys() <= OWN, failed
     errors = told["steps"]["canary, bad: errors"]
