@@ -4,6 +4,10 @@ direct     clients -> the replica that does nothing
 suanli     clients -> one worker of the gateway (key, limits, metering, routing) -> the replica
 naive      clients -> a proxy of asyncio streams that copies bytes between two sockets -> the replica
 uvicorn    clients -> uvicorn (uvloop, httptools) with a bare ASGI function: no proxy at all
+many       as suanli, with 10,000 keys, 1,000 routes and 200 models more
+
+`first_ms` is what a stream's first byte comes later than from the replica itself. `python serve_gateway.py 1000000` asks
+so often, and tells only of the gateway.
 """
 
 import hashlib
@@ -24,6 +28,7 @@ from suanli.serving.gateway.routes_file import write_routes
 
 HERE = Path(__file__).parent
 REQUESTS = 40_000
+KEYS, ROUTES, MODELS = 10_000, 1_000, 200
 CONNECTIONS = 16
 QUIET_RATE = 400.0
 """Requests a second at which latency is measured: nothing waits for a processor then."""
@@ -33,36 +38,64 @@ Row = dict[str, str | int | float]
 
 def measure() -> Iterator[Row]:
     with _replica() as replica:
-        quiet = _clients(replica, 2000, 4, QUIET_RATE)
-        yield _row("direct", _clients(replica, REQUESTS, CONNECTIONS, 0), 0.0, 0.0, 0.0, quiet["p50_ms"])
-        base_ms = quiet["p50_ms"]
-        with _suanli(replica) as (port, worker):
+        base_ms = _quiet_ms(replica)
+        yield _row("direct", _clients(replica, REQUESTS, CONNECTIONS, 0), 0.0, 0.0, 0.0, base_ms)
+        with _suanli(_routes(replica)) as (port, worker):
             yield _measured("suanli", port, worker, base_ms)
+        with _suanli(_many(_routes(replica))) as (port, worker):
+            yield _measured("many", port, worker, base_ms)
         with _naive(replica) as (port, worker):
             yield _measured("naive", port, worker, base_ms)
         with _uvicorn() as (port, worker):
-            yield _measured("uvicorn", port, worker, base_ms)
+            yield _measured("uvicorn", port, worker, (base_ms[0], 0.0))
 
 
-def _measured(name: str, port: int, worker: psutil.Process, base_ms: float) -> Row:
+def soak(requests: int) -> Row:
+    """The gateway alone, for so many requests."""
+    with _replica() as replica:
+        base_ms = _quiet_ms(replica)
+        with _suanli(_routes(replica)) as (port, worker):
+            return _measured("suanli", port, worker, base_ms, requests)
+
+
+def _quiet_ms(port: int) -> tuple[float, float]:
+    """Of an answer, and of the first byte of a stream, where nothing waits."""
+    return (
+        _clients(port, 2000, 4, QUIET_RATE)["p50_ms"],
+        _clients(port, 2000, 4, QUIET_RATE, "stream")["p50_ms"],
+    )
+
+
+def _measured(
+    name: str, port: int, worker: psutil.Process, base_ms: tuple[float, float], requests: int = REQUESTS
+) -> Row:
     _clients(port, 2000, CONNECTIONS, 0)
     rss = worker.memory_info().rss
     before_s = _cpu_s(worker)
-    seen = _clients(port, REQUESTS, CONNECTIONS, 0)
+    seen = _clients(port, requests, CONNECTIONS, 0)
     cpu_s = _cpu_s(worker) - before_s
     grown = worker.memory_info().rss - rss
-    quiet = _clients(port, 2000, 4, QUIET_RATE)
-    return _row(name, seen, cpu_s, grown / 2**20, rss / 2**20, quiet["p50_ms"] - base_ms)
+    answer_ms = _clients(port, 2000, 4, QUIET_RATE)["p50_ms"] - base_ms[0]
+    first_ms = _clients(port, 2000, 4, QUIET_RATE, "stream")["p50_ms"] - base_ms[1] if base_ms[1] else 0.0
+    return _row(name, seen, cpu_s, grown / 2**20, rss / 2**20, (answer_ms, first_ms))
 
 
-def _row(name: str, seen: dict[str, float], cpu_s: float, grown_mib: float, rss_mib: float, ms: float) -> Row:
+def _row(
+    name: str,
+    seen: dict[str, float],
+    cpu_s: float,
+    grown_mib: float,
+    rss_mib: float,
+    ms: tuple[float, float],
+) -> Row:
     return {
         "what": name,
         "requests": int(seen["requests"]),
         "failed": int(seen["failed"]),
         "per_s": round(seen["per_s"]),
         "cpu_ms": round(1000 * cpu_s / seen["requests"], 4),
-        "added_p50_ms": round(ms, 3),
+        "added_p50_ms": round(ms[0], 3),
+        "first_ms": round(ms[1], 3),
         "p99_ms": round(seen["p99_ms"], 2),
         "rss_mib": round(rss_mib, 1),
         "grown_mib": round(grown_mib, 2),
@@ -74,16 +107,9 @@ def _cpu_s(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-def _clients(port: int, requests: int, connections: int, rate: float) -> dict[str, float]:
-    command = [
-        sys.executable,
-        str(HERE / "serve_load.py"),
-        "clients",
-        str(port),
-        str(requests),
-        str(connections),
-        str(rate),
-    ]
+def _clients(port: int, requests: int, connections: int, rate: float, *more: str) -> dict[str, float]:
+    asked = [str(port), str(requests), str(connections), str(rate), *more]
+    command = [sys.executable, str(HERE / "serve_load.py"), "clients", *asked]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
@@ -104,21 +130,34 @@ def _replica() -> Iterator[int]:
         yield int(process.stdout.readline())
 
 
+def _routes(replica: int) -> Routes:
+    target = Target(key="chat/0", attempt=1, host="127.0.0.1", port=replica)
+    revision = Revision(number=1, share=1.0, targets=(target,))
+    return Routes(
+        version=1,
+        routes=(Route(service="chat", models=("chat",), revisions=(revision,)),),
+        keys=(_key("bench", KEY),),
+    )
+
+
+def _key(name: str, secret: bytes) -> Key:
+    digest = hashlib.sha256(secret).hexdigest()
+    return Key(name=name, digest=digest, requests_per_s=1e6, tokens_per_min=1e12, budget_usd=1e6)
+
+
+def _many(routes: Routes) -> Routes:
+    keys = tuple(_key(f"key-{number}", b"%d" % number) for number in range(KEYS))
+    told = tuple(
+        Route(service=f"service-{number}", models=(f"model-{number}",) if number < MODELS else ())
+        for number in range(ROUTES)
+    )
+    return Routes(version=1, routes=(*told, *routes.routes), keys=(*keys, *routes.keys))
+
+
 @contextmanager
-def _suanli(replica: int) -> Iterator[tuple[int, psutil.Process]]:
+def _suanli(routes: Routes) -> Iterator[tuple[int, psutil.Process]]:
     with tempfile.TemporaryDirectory() as folder:
-        target = Target(key="chat/0", attempt=1, host="127.0.0.1", port=replica)
-        route = Route(
-            service="chat", models=("chat",), revisions=(Revision(number=1, share=1.0, targets=(target,)),)
-        )
-        key = Key(
-            name="bench",
-            digest=hashlib.sha256(KEY).hexdigest(),
-            requests_per_s=1e6,
-            tokens_per_min=1e12,
-            budget_usd=1e6,
-        )
-        write_routes(Path(folder), Routes(version=1, routes=(route,), keys=(key,)))
+        write_routes(Path(folder), routes)
         command = [sys.executable, "-m", "suanli.serving.gateway", "--dir", folder]
         with _process(command) as process:
             file = Path(folder) / "gateway.json"
@@ -145,5 +184,5 @@ def _uvicorn() -> Iterator[tuple[int, psutil.Process]]:
 
 
 if __name__ == "__main__":
-    for row in measure():
+    for row in [soak(int(sys.argv[1]))] if sys.argv[1:] else measure():
         print(row, flush=True)

