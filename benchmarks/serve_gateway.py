@@ -6,7 +6,7 @@ naive      clients -> a proxy of asyncio streams that copies bytes between two s
 uvicorn    clients -> uvicorn (uvloop, httptools) with a bare ASGI function: no proxy at all
 many       as suanli, with 10,000 keys, 1,000 routes and 200 models more
 
-`first_ms` is what a stream's first byte comes later than from the replica itself. `python serve_gateway.py 1000000` asks
+`first_ms` is what the first byte of a stream comes later than from the replica. `python serve_gateway.py 1000000` asks
 so often, and tells only of the gateway.
 """
 
