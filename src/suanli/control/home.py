@@ -6,7 +6,6 @@ Light on purpose: commands that only look for a running server import it too.
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from suanli.domain.errors import Conflict, Unavailable, UsageError
+from suanli.whole_file import replace
 
 FREE_MIN_BYTES = 256 * 2**20
 """Below this a start is refused: the log, the database and Ray's own files would soon have no room."""
@@ -184,11 +184,4 @@ _CREATE_TIME_TOLERANCE_S = 5.0
 
 def write_private(path: Path, body: bytes) -> None:
     """Replace a file by one for its owner alone; a reader sees the old one or the whole new one."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-        Path(draft).replace(path)
-    except OSError:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    replace(path, body, durable=False)

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from suanli.domain.errors import NotAuthorised, Unavailable
+from suanli.whole_file import replace
 
 _SECRET_BYTES_MAX = 4096
 
@@ -14,22 +15,9 @@ def write_secret(path: Path, secret: str) -> None:
 
     Raises Unavailable where the disk does not let it.
     """
-    import tempfile  # reading needs none of it, and every command reads
-
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}."
-        )  # 0600 from the first byte
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secret + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(path)
-        except OSError:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        replace(path, f"{secret}\n".encode(), durable=True)
     except OSError as error:
         raise Unavailable(
             f"The token cannot be written to {path}: {error.strerror}.",

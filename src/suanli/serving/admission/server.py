@@ -9,7 +9,6 @@ import fcntl
 import logging
 import os
 import socket
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from suanli.serving.admission.books import Books, Reopened
 from suanli.serving.admission.journal import Journal, open_journal
 from suanli.serving.admission.ledger import Ledger, Now
 from suanli.serving.admission.messages import Answers, Frames, Report, framed
+from suanli.whole_file import replace
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class LedgerServer:
 
     def _publish_now(self, files: dict[int, bytes]) -> None:
         for hour, body in files.items():
-            _replace(usage.path_of(self._folder, hour), body)
+            replace(usage.path_of(self._folder, hour), body, durable=True)
         if files:
             oldest = max(files) - HOURS_KEPT
             for hour in usage.hours_in(self._folder):
@@ -232,22 +232,3 @@ def _claim(lock: int, folder: Path) -> None:
 
 def _now() -> Now:
     return Now(time.monotonic(), time.time())
-
-
-def _replace(path: Path, body: bytes) -> None:
-    """The file whole or as it was, 0600, on disk."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".hour-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except OSError:
-        Path(draft).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

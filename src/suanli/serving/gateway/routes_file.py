@@ -5,12 +5,12 @@ A file that cannot be read, or that is older than what is followed, changes noth
 
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from suanli.serving.gateway.routes import Routes
+from suanli.whole_file import replace
 
 ROUTES_FILE = "routes.json"
 
@@ -59,18 +59,3 @@ def write_routes(folder: Path, routes: Routes) -> None:
     """Replace the file; durable before it returns. It holds digests of keys, so only its owner may read it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace(folder / ROUTES_FILE, msgspec.json.encode(routes), durable=True)
-
-
-def replace(path: Path, data: bytes, *, durable: bool) -> None:
-    """Whoever reads sees the old content or the new."""
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(descriptor)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise

@@ -18,8 +18,8 @@ import psutil
 
 from suanli.domain.errors import Unavailable
 from suanli.serving.admission.server import LedgerServer, ledger_of
-from suanli.serving.gateway.routes_file import replace
 from suanli.serving.gateway.worker import DRAIN_S, Settings
+from suanli.whole_file import replace
 
 GATEWAY_FILE = "gateway.json"
 BACKLOG = 4096

@@ -21,9 +21,10 @@ import uvloop
 from suanli.serving.gateway.admission_port import Admission, OpenAdmission
 from suanli.serving.gateway.exposition import read_workers, rendered
 from suanli.serving.gateway.gateway import Gateway
-from suanli.serving.gateway.routes_file import ROUTES_FILE, RoutesFile, replace
+from suanli.serving.gateway.routes_file import ROUTES_FILE, RoutesFile
 from suanli.serving.gateway.server import ClientConnection
 from suanli.serving.gateway.stats import WorkerStats
+from suanli.whole_file import replace
 
 PR_SET_PDEATHSIG = 1
 LOOK_S = 0.025
