@@ -69,7 +69,7 @@ def _threads(share: Share, workers: int) -> dict[str, str]:
 
 def _devices(share: Share) -> dict[str, str]:
     """All devices of the placement for each of its workers, LOCAL_RANK picks one, as with torchrun. None: empty."""
-    visible = dict.fromkeys(DEVICE_VARIABLES, ",".join(map(str, share.devices)))
+    visible: dict[str, str] = dict.fromkeys(DEVICE_VARIABLES, ",".join(map(str, share.devices)))
     if 0.0 < share.accelerator_count < 1.0:
         visible["SUANLI_ACCELERATOR_FRACTION"] = f"{share.accelerator_count:g}"
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **visible}  # the order in which they were discovered
