@@ -20,6 +20,6 @@ def test_it_is_replaced_for_its_owner_alone_and_nothing_else_is_left(tmp_path: P
 
 def test_where_it_cannot_be_replaced_no_draft_stays(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(IsADirectoryError):
         replace(tmp_path / "taken", b"new", durable=True)
     assert [each.name for each in tmp_path.iterdir()] == ["taken"]
