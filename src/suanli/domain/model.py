@@ -21,6 +21,17 @@ TASKS = (
 )
 """What the shipped runtimes know how to serve; other tasks may be named too."""
 
+_TASK_BY_ENDING = {
+    "ForCausalLM": "text-generation",
+    "LMHeadModel": "text-generation",
+    "ForSequenceClassification": "text-classification",
+    "ForImageClassification": "image-classification",
+    "ForSpeechSeq2Seq": "speech-recognition",
+    "WhisperForConditionalGeneration": "speech-recognition",
+    "ForCTC": "speech-recognition",
+}
+"""By the ending of transformers' class names."""
+
 EVALUATIONS_KEPT = 200
 """Of one version; the oldest go first."""
 
@@ -128,6 +139,11 @@ def parse_reference(text: str) -> Reference:
     return Reference(
         name=found["name"], number=None if number is None else int(number), alias=found["alias"] or ""
     )
+
+
+def task_of_architecture(architecture: str) -> str:
+    """What a model of that class, of transformers, is for; empty where its name does not tell."""
+    return next((task for ending, task in _TASK_BY_ENDING.items() if architecture.endswith(ending)), "")
 
 
 def check_name(name: str) -> str:

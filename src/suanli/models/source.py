@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import msgspec
 
 from suanli.domain.errors import UsageError
+from suanli.domain.model import task_of_architecture
 from suanli.models.paths import FILES_MAX, check_paths
 from suanli.models.storage import failures_of, file_system, told
 from suanli.models.uris import MLFLOW, Address, parse_source
@@ -66,22 +67,8 @@ def task_and_tags(config: dict[str, Any], paths: Sequence[str]) -> tuple[str, di
         "model_type": str(config.get("model_type") or ""),
         "dtype": str(config.get("dtype") or config.get("torch_dtype") or ""),
     }
-    task = "embeddings" if "modules.json" in paths else ""
-    for ending, of in _TASKS.items():
-        task = task or (of if architecture.endswith(ending) else "")
+    task = "embeddings" if "modules.json" in paths else task_of_architecture(architecture)
     return task, {key: value for key, value in tags.items() if value and value.isprintable()}
-
-
-_TASKS = {
-    "ForCausalLM": "text-generation",
-    "LMHeadModel": "text-generation",
-    "ForSequenceClassification": "text-classification",
-    "ForImageClassification": "image-classification",
-    "ForSpeechSeq2Seq": "speech-recognition",
-    "WhisperForConditionalGeneration": "speech-recognition",
-    "ForCTC": "speech-recognition",
-}
-"""By the ending of transformers' class names."""
 
 
 def _described(files: Sequence[SourceFile]) -> Source:

@@ -5,21 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from suanli.domain.errors import SpecError
-
-TASK_BY_HEAD = {
-    "ForCausalLM": "text-generation",
-    "LMHeadModel": "text-generation",
-    "ForSequenceClassification": "text-classification",
-    "ForImageClassification": "image-classification",
-    "ForCTC": "speech-recognition",
-    "ForSpeechSeq2Seq": "speech-recognition",
-    "WhisperForConditionalGeneration": "speech-recognition",
-}
-"""By the endings of a model class's name in config.json; any other class gives hidden states, so embeddings."""
+from suanli.domain.model import task_of_architecture
 
 
 def task_of(folder: Path) -> str:
-    """What the model is for: sentence-transformers' modules.json, else its class. Raises SpecError."""
+    """What the model is for: sentence-transformers' modules.json, else its class, of which any that names no task gives
+    hidden states, so embeddings. Raises SpecError."""
     if (folder / "modules.json").is_file():
         return "embeddings"
     names = config_of(folder).get("architectures") or []
@@ -27,7 +18,7 @@ def task_of(folder: Path) -> str:
         raise SpecError(
             f"{folder} does not say what it is for: config.json names no architecture", remedy="give --task"
         )
-    return next((task for head, task in TASK_BY_HEAD.items() if str(names[0]).endswith(head)), "embeddings")
+    return task_of_architecture(str(names[0])) or "embeddings"
 
 
 def config_of(folder: Path) -> dict[str, Any]:

@@ -8,12 +8,9 @@ from typing import Any, get_args
 
 import msgspec
 
+from suanli.domain.model import TASKS
 from suanli.serving.runtime.vllm import Quantization
 from suanli.spec import quantities
-
-TASKS = (
-    "text-generation", "embeddings", "text-classification", "image-classification", "speech-recognition", "tensors",
-)  # fmt: skip
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +51,7 @@ def read(argv: Sequence[str] | None = None) -> Options:
     )
     add("--port", type=int, default=os.environ.get("PORT", "0"), help="default: $PORT, else any that is free")
     add("--host", default="127.0.0.1")
-    add("--task", choices=TASKS, default="", help="default: found from the model's files")
+    add("--task", choices=(*TASKS, "tensors"), default="", help="default: found from the model's files")
     add("--code", default="", metavar="MODULE:CLASS", help="for the runtime python")
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--batch-max", type=_count, default=16, help="most sequences or inputs worked on together")
