@@ -7,6 +7,7 @@ from pathlib import Path
 
 from suanli.domain.errors import Conflict, UsageError
 from suanli.models.evaluation.datasets import DataSet, write
+from suanli.models.evaluation.replica import end
 from suanli.models.evaluation.splits import Fold
 
 END_S = 20.0
@@ -31,7 +32,7 @@ def trained(argv: Sequence[str], data: DataSet, fold: Fold, folder: Path) -> Pat
     try:
         code = process.wait()
     finally:
-        _end(process)
+        end(process, END_S)
     if code != 0 or not any(output.iterdir()):
         sentence = (
             f"The recipe ended with {code}." if code else "The recipe left nothing in SUANLI_OUTPUT_DIR."
@@ -42,14 +43,3 @@ def trained(argv: Sequence[str], data: DataSet, fold: Fold, folder: Path) -> Pat
             code="SL-EVALUATE-RECIPE",
         )
     return output
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Where waiting for it was interrupted."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -118,7 +118,7 @@ def runtime_on(folder: Path, runtime: str, *, task: str = "", code: str = "") ->
         try:
             yield _ready(process, log)
         finally:
-            _end(process)
+            end(process, END_S)
 
 
 def _ready(process: subprocess.Popen[bytes], log: Any) -> Endpoint:
@@ -154,10 +154,11 @@ def _tail(log: Any) -> str:
     return log.read().decode("utf-8", "replace")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """SIGTERM, the grace, SIGKILL; nothing where it has ended."""
     process.terminate()
     try:
-        process.wait(END_S)
+        process.wait(grace_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
