@@ -1,8 +1,6 @@
 """`models evaluate`: how good a version is on a data set; the figures are kept with it."""
 
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from suanli.cli.client import Client, path_of
+from suanli.cli.progress_line import ProgressLine
 from suanli.cli.render import Table
 from suanli.cli.session import Session
 from suanli.domain.errors import Conflict, UsageError
@@ -203,9 +202,16 @@ def _answers(
         )
         tested = data.part(fold.test)
         with _endpoint(session, client, version, wanted, data, fold) as endpoint:
-            progress = _Progress(session, said, len(tested))
-            answers = asked(endpoint, kind, tested, concurrency=wanted.concurrency, told=progress.told)
-            progress.end()
+            line = ProgressLine(session)
+
+            def told(
+                count: int, said: str = said, total: int = len(tested), line: ProgressLine = line
+            ) -> None:
+                if line.is_due:
+                    line.say(f"{said}: {count} of {total} answered")
+
+            answers = asked(endpoint, kind, tested, concurrency=wanted.concurrency, told=told)
+            line.end()
         together = answers if together is None else together.joined(answers, len(rows))
         rows += tested
         if answers.interrupted:
@@ -269,28 +275,3 @@ def _runtime(version: Mapping[str, Any], code: str) -> str:
             code="SL-MODEL-RUNTIME",
         )
     return name
-
-
-class _Progress:
-    """One line on stderr that changes in place; where that is no terminal, a line every ten seconds."""
-
-    def __init__(self, session: Session, what: str, total: int) -> None:
-        self._session, self._what, self._total = session, what, total
-        self._in_place = sys.stderr.isatty() and not session.quiet and not session.is_machine
-        self._said_s = time.monotonic()
-
-    def told(self, count: int) -> None:
-        if time.monotonic() - self._said_s < (0.2 if self._in_place else 10.0):
-            return
-        self._said_s = time.monotonic()
-        text = f"{self._what}: {count} of {self._total} answered"
-        if self._in_place:
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
-        else:
-            self._session.note(text)
-
-    def end(self) -> None:
-        if self._in_place:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

@@ -1,7 +1,6 @@
 """Files of models on their way to the registry and back: in pieces, verified, and resumed by the same command."""
 
 import hashlib
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from suanli.cli.client import Client, path_of
 from suanli.cli.errors import Refused
+from suanli.cli.progress_line import ProgressLine
 from suanli.cli.session import Session
 from suanli.domain.errors import Conflict
 from suanli.reports.quantities import memory
@@ -26,34 +26,21 @@ BUSY_S = 0.2
 
 
 class Progress:
-    """One line on stderr that changes in place; where that is no terminal, a line every ten seconds."""
+    """Of a transfer of so many bytes."""
 
     def __init__(self, session: Session, what: str, total_bytes: int) -> None:
-        self._session, self._what, self._total_bytes = session, what, total_bytes
+        self._line, self._what, self._total_bytes = ProgressLine(session), what, total_bytes
         self._done_bytes = 0
-        self._in_place = sys.stderr.isatty() and not session.quiet and not session.is_machine
-        self._every_s = 0.2 if self._in_place else 10.0
-        self._said_s = time.monotonic()
 
     def add(self, count_bytes: int) -> None:
         self._done_bytes += count_bytes
-        if time.monotonic() - self._said_s >= self._every_s:
-            self._said_s = time.monotonic()
-            self._say()
+        if self._line.is_due:
+            share = self._done_bytes / self._total_bytes if self._total_bytes else 1.0
+            done = f"{memory(self._done_bytes)} of {memory(self._total_bytes)}"
+            self._line.say(f"{self._what} {done} ({share:.0%})")
 
     def end(self) -> None:
-        if self._in_place:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-    def _say(self) -> None:
-        share = self._done_bytes / self._total_bytes if self._total_bytes else 1.0
-        text = f"{self._what} {memory(self._done_bytes)} of {memory(self._total_bytes)} ({share:.0%})"
-        if self._in_place:
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
-        else:
-            self._session.note(text)
+        self._line.end()
 
 
 def promised(session: Session, source: "Source", *, code: bool) -> "list[ModelFile]":
