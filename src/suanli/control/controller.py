@@ -24,7 +24,7 @@ from suanli.domain.workload import EndCause
 from suanli.domain.world import World
 from suanli.kernel.invariants import violations
 from suanli.kernel.outcome import events_of
-from suanli.kernel.services import Sight, tend
+from suanli.kernel.services import Sight, replicas_of, tend
 from suanli.kernel.state import State
 from suanli.kernel.step import step
 from suanli.policies.registry import parse
@@ -156,7 +156,9 @@ class Controller:
         findings = reconcile(self.world, self.seen, self._missing_since_s, now_s)
         self._missing_since_s = {key: self._missing_since_s.get(key, now_s) for key in findings.missing}
         self._record(findings.events)
-        self._direct(now_s)
+        if self.front is not None:
+            self.front.hear(now_s)
+        self._direct()
         self._act_on(findings)
         self._measure(now_s)
         if self.winds_down:
@@ -164,7 +166,7 @@ class Controller:
         else:
             self._tend(now_s)
             self._decide(now_s)
-        self._direct(now_s)
+        self._direct()
         if self.watch is not None:
             self.watch.look(now_s, self.state.table.names, self.state.live.keys() | self.state.waiting.keys())
 
@@ -182,22 +184,18 @@ class Controller:
         here = capacity(self.world.fleet, self.seen.nodes, self.world.cordoned)
         self.state.set_nodes(here.fleet, here.unusable)
 
-    def _direct(self, now_s: float) -> None:
+    def _direct(self) -> None:
         """Requests go to who can answer them, and to nobody who is about to end."""
         if self.front is not None:
-            self.front.direct(self.world, self.seen, now_s)
+            self.front.direct(self.world, self.seen)
 
     def _tend(self, now_s: float) -> None:
         """What services should become is written down; the step then places their replicas like all other work."""
-        replicas: dict[str, list[Record]] = {}
-        for record in self.world.records.values() if self.world.services else ():
-            if record.revision:
-                replicas.setdefault(record.name, []).append(record)
         draining = frozenset(name for name, drain in self.world.cordoned.items() if drain)
         events: list[ev.Event] = []
         for name, service in self.world.services.items():
             sight = Sight(
-                replicas=tuple(replicas.get(name, ())),
+                replicas=tuple(r for r in replicas_of(name, self.world.records) if r.revision),
                 windows=self.front.windows(name, service.step_s) if self.front else {},
                 demand=self.front.demand(name, now_s) if self.front else Demand(known=True),
                 draining=draining,

@@ -53,12 +53,15 @@ class Front:
     def routes(self) -> Routes:
         return self._routes
 
-    def direct(self, world: World, seen: Observation, now_s: float) -> None:
-        """Read what the workers say, and publish routes where they have changed. O(replicas)."""
+    def hear(self, now_s: float) -> None:
+        """Read what the workers say, and who may ask."""
         self._workers = _live_workers(self._folder, now_s)
         self._traffic.take(self._workers, now_s)
         if now_s - self._keys_read_s >= KEYS_EVERY_S:
             self._keys, self._keys_read_s = self._read_keys(), now_s
+
+    def direct(self, world: World, seen: Observation) -> None:
+        """Publish routes where they have changed. O(replicas)."""
         version = self._routes.version + 1
         fresh = routes_of(world, seen, self._keys, version, self._here)
         if msgspec.structs.replace(fresh, version=self._routes.version) == self._routes:

@@ -9,7 +9,7 @@ from suanli.domain.record import Record
 from suanli.domain.service import Phase as ServicePhase
 from suanli.domain.service import ServiceRecord
 from suanli.domain.world import World
-from suanli.kernel.services import is_ready
+from suanli.kernel.services import is_ready, shares_now
 from suanli.serving.gateway.routes import Key, Price, Revision, Route, Routes, Target
 from suanli.sim.usage import part, power_w
 
@@ -101,11 +101,8 @@ def _revisions(service: ServiceRecord, targets: Iterable[tuple[int, Target]]) ->
     able: dict[int, list[Target]] = {}
     for number, target in targets:
         able.setdefault(number, []).append(target)
-    shares = {number: service.shares.get(number, 0.0) for number in able}
-    if not any(shares.values()):
-        shares = {number: float(len(found)) for number, found in able.items()}
-    total = sum(shares.values())
+    shares = shares_now(service, {number: len(found) for number, found in able.items()})
     return tuple(
-        Revision(number=number, share=shares[number] / total, targets=tuple(found))
+        Revision(number=number, share=shares[number], targets=tuple(found))
         for number, found in sorted(able.items())
     )

@@ -9,7 +9,7 @@ from suanli.domain.record import Record
 from suanli.domain.service import Phase, Revision, ServiceRecord
 from suanli.domain.traffic import Demand, Window, quantile_s
 from suanli.domain.workload import Slo
-from suanli.kernel.services import is_ready, replicas_of, stands
+from suanli.kernel.services import is_ready, replicas_of, shares_now, stands
 
 WINDOW_S = 60.0
 """Over which requests are counted."""
@@ -66,7 +66,7 @@ def service_view(
     """O(replicas). `windows` are of the last minute."""
     replicas = [r for r in replicas_of(service.name, snapshot.world.records) if stands(r)]
     ready = {n: sum(is_ready(r) for r in replicas if r.revision == n) for n in {r.revision for r in replicas}}
-    shares = _shares(service, ready)
+    shares = shares_now(service, ready)
     requests = sum(window.requests for window in windows.values())
     serving = windows.get(service.settled or service.target, Window())
     p95_s = quantile_s(serving.latency, 0.95)
@@ -119,15 +119,6 @@ def _revision(revision: Revision, share: float, ready: int, window: Window) -> R
         p95_s=quantile_s(window.latency, 0.95),
         ttft_p95_s=quantile_s(window.first_byte, 0.95),
     )
-
-
-def _shares(service: ServiceRecord, ready: Mapping[int, int]) -> dict[int, float]:
-    """As the routes have it: by the shares in force, else evenly by replica that answers."""
-    able = {n: service.shares.get(n, 0.0) for n, count in ready.items() if count}
-    if not any(able.values()):
-        able = {n: float(ready[n]) for n in able}
-    total = sum(able.values())
-    return {n: share / total for n, share in able.items()} if total else {}
 
 
 def _why(service: ServiceRecord, replicas: list[Record]) -> str:

@@ -55,6 +55,16 @@ def is_ready(record: Record) -> bool:
     )
 
 
+def shares_now(service: ServiceRecord, able: Mapping[int, int]) -> dict[int, float]:
+    """Traffic by revision, of those of which `able` replicas can answer: by the shares in force, and where these name
+    none of them evenly by replica. They add up to 1, unless nobody can."""
+    shares = {number: service.shares.get(number, 0.0) for number, count in able.items() if count}
+    if not any(shares.values()):
+        shares = {number: float(able[number]) for number in shares}
+    total = sum(shares.values())
+    return {number: share / total for number, share in shares.items()}
+
+
 def stands(record: Record) -> bool:
     """Whether it counts among those that there are: one that failed for good is not tried again and again."""
     return record.status is Status.FAILED or _lives(record)

@@ -124,21 +124,26 @@ def test_a_replica_ends_once_every_worker_follows_and_has_its_answers_or_when_it
 ) -> None:
     told = Told()
     front = Front(tmp_path, lambda: (), HERE)
-    front.direct(told.world, told.seen, 200.0)
+    front.hear(200.0)
+    front.direct(told.world, told.seen)
     write(tmp_path, worker(front.routes.version), worker(front.routes.version, pid=2, chat_0=1))
     told.tell(ev.StopBegun(key="chat/0", number=1, cause=EndCause.STOPPED))
     record = told.world.records["chat/0"]
-    front.direct(told.world, told.seen, 101.0)
+    front.hear(101.0)
+    front.direct(told.world, told.seen)
     assert not front.is_done_with(record, 101.0)
     version = front.routes.version
     write(tmp_path, worker(version), worker(version, pid=2, chat_0=1))
-    front.direct(told.world, told.seen, 101.0)
+    front.hear(101.0)
+    front.direct(told.world, told.seen)
     assert not front.is_done_with(record, 101.0)
     write(tmp_path, worker(version), worker(version, pid=2))
-    front.direct(told.world, told.seen, 101.0)
+    front.hear(101.0)
+    front.direct(told.world, told.seen)
     assert front.is_done_with(record, 101.0)
     write(tmp_path, worker(version - 1), worker(version - 1, pid=2, chat_0=1))
-    front.direct(told.world, told.seen, 101.0)
+    front.hear(101.0)
+    front.direct(told.world, told.seen)
     assert front.is_done_with(record, 100.0 + CHAT.service.drain_s)  # type: ignore[union-attr]
 
 
@@ -148,15 +153,19 @@ def test_routes_are_numbered_on_by_the_next_controller_and_written_only_where_th
     told = Told()
     keys = [Key(name="a", digest="d")]
     front = Front(tmp_path, lambda: tuple(keys), HERE)
-    front.direct(told.world, told.seen, 100.0)
+    front.hear(100.0)
+    front.direct(told.world, told.seen)
     written = (tmp_path / "routes.json").stat()
-    front.direct(told.world, told.seen, 102.0)
+    front.hear(102.0)
+    front.direct(told.world, told.seen)
     assert (tmp_path / "routes.json").stat().st_mtime_ns == written.st_mtime_ns
     again = Front(tmp_path, lambda: tuple(keys), HERE)
-    again.direct(told.world, told.seen, 103.0)
+    again.hear(103.0)
+    again.direct(told.world, told.seen)
     assert again.routes == front.routes
     keys.append(Key(name="b", digest="e"))
-    again.direct(told.world, told.seen, 105.0)
+    again.hear(105.0)
+    again.direct(told.world, told.seen)
     assert (again.routes.version, [key.name for key in again.routes.keys]) == (
         front.routes.version + 1,
         ["a", "b"],
