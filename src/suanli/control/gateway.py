@@ -12,10 +12,14 @@ import msgspec
 import psutil
 import structlog
 
+from suanli.domain.errors import Unavailable
 from suanli.serving.gateway.supervisor import GATEWAY_FILE, KILL_S, Running
 
 AGAIN_S = 5.0
 """A gateway that has ended is not started again sooner than that."""
+
+REFUSED_MAX = 2
+"""Further tries of a port that clients know: workers of a gateway that was killed may still be dying there."""
 
 DEFAULT_PORT = 8110
 
@@ -42,14 +46,17 @@ class GatewayProcess:
         self._port = door.port if door.port is not None else DEFAULT_PORT
         self._child: subprocess.Popen[bytes] | None = None
         self._started_s: float | None = None
+        self._refused = 0
 
     def running(self) -> Running | None:
         """What runs in the folder, whoever started it."""
+        told = self._told()
+        if told is None:
+            return None
         try:
-            told = msgspec.json.decode((self._folder / GATEWAY_FILE).read_bytes(), type=Running)
             process = psutil.Process(told.pid)
             alive = process.create_time() == told.create_time_s and process.status() != psutil.STATUS_ZOMBIE
-        except (OSError, msgspec.DecodeError, psutil.Error):
+        except psutil.Error:
             return None
         return told if alive else None
 
@@ -63,16 +70,24 @@ class GatewayProcess:
         return f"http{'s' if running.tls else ''}://{host}:{running.port}"
 
     def ensure(self, now_s: float) -> None:
-        """Start it where it does not run. Costs two system calls where it does."""
+        """Start it where it does not run, `AGAIN_S` after its last start at the soonest."""
         if self._child is not None and self._child.poll() is None:
             return
         if self.running() is not None:
             return
         if self._child is not None:
-            self._note_end(self._child.returncode)
-        if self._started_s is None or now_s - self._started_s >= AGAIN_S or self._child is None:
-            self._started_s = now_s
-            self._child = self._start()
+            log.warning("the gateway ended", exit_code=self._child.returncode, log=str(self._log_file))
+            self._refused = self._refused + 1 if self._child.returncode == Unavailable.exit_code else 0
+            self._child = None
+        last = self._told()
+        if self._door.port is None and self._refused > (REFUSED_MAX if last else 0):
+            self._port, self._refused = 0, 0
+        elif self._started_s is not None and now_s - self._started_s < AGAIN_S:
+            return
+        elif self._door.port is None and last is not None and not self._refused:
+            self._port = last.port
+        self._started_s = now_s
+        self._child = self._start()
 
     def end(self) -> None:
         """Let it finish what it has, and end."""
@@ -88,12 +103,12 @@ class GatewayProcess:
         except psutil.NoSuchProcess:
             return
 
-    def _note_end(self, code: int) -> None:
-        """Where the usual port is somebody else's, any other will do."""
-        if self._door.port is None and self._port:
-            self._port = 0
-        log.warning("the gateway ended", exit_code=code, log=str(self._log_file))
-        self._child = None
+    def _told(self) -> Running | None:
+        """What the last one told of itself, unless it ended in order."""
+        try:
+            return msgspec.json.decode((self._folder / GATEWAY_FILE).read_bytes(), type=Running)
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def _start(self) -> subprocess.Popen[bytes]:
         door = self._door
