@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -290,3 +291,34 @@ async def until(condition: Callable[[], bool], for_s: float = 10.0) -> None:
     async with asyncio.timeout(for_s):
         while not condition():  # noqa: ASYNC110 - what it waits for lies outside this test
             await asyncio.sleep(0.002)
+
+
+ASK = post(b'{"model":"chat"}')
+
+
+def free_port() -> int:
+    """Where nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+async def dies(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Reads the request and ends, as a killed process does."""
+    writer.close()
+
+
+async def never(request: Request, writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def half(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Dies in the middle of its answer."""
+    writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    await writer.drain()
+    await asyncio.sleep(0.02)
+    writer.close()
+
+
+def traffic(street: Street, revision: int = 1) -> Any:
+    return street.gateway.services["chat"].stats.by_revision[str(revision)]
