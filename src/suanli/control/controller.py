@@ -19,6 +19,7 @@ from suanli.domain.errors import Conflict, Deposed, IllegalTransition, StaleWrit
 from suanli.domain.fleet import Fleet
 from suanli.domain.observation import Observation
 from suanli.domain.record import Record, Status
+from suanli.domain.service import Phase, ServiceRecord
 from suanli.domain.traffic import Demand
 from suanli.domain.workload import EndCause
 from suanli.domain.world import World
@@ -193,15 +194,24 @@ class Controller:
         """What services should become is written down; the step then places their replicas like all other work."""
         draining = frozenset(name for name, drain in self.world.cordoned.items() if drain)
         events: list[ev.Event] = []
-        for name, service in self.world.services.items():
-            sight = Sight(
-                replicas=tuple(r for r in replicas_of(name, self.world.records) if r.revision),
-                windows=self.front.windows(name, service.step_s) if self.front else {},
-                demand=self.front.demand(name, now_s) if self.front else Demand(known=True),
-                draining=draining,
-            )
-            events += tend(service, sight, now_s)
+        for service in self.world.services.values():
+            events += tend(service, self._sight(service, draining, now_s), now_s)
         self._record(events)
+
+    def _sight(self, service: ServiceRecord, draining: frozenset[str], now_s: float) -> Sight:
+        name, front = service.name, self.front
+        replicas = tuple(r for r in replicas_of(name, self.world.records) if r.revision)
+        if front is None:
+            return Sight(replicas=replicas, demand=Demand(known=True), draining=draining)
+        watched = (
+            service.phase is Phase.UPDATING
+        )  # only then does the past matter, and adding it up takes time
+        return Sight(
+            replicas=replicas,
+            windows=front.windows(name, service.step_s) if watched else {},
+            demand=front.demand(name, now_s),
+            draining=draining,
+        )
 
     def _decide(self, now_s: float) -> None:
         policy = parse(self.world.policy)

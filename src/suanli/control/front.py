@@ -45,6 +45,8 @@ class Front:
         self._keys_read_s = -KEYS_EVERY_S
         self._here = here
         self._routes = _read(folder / ROUTES_FILE, Routes) or Routes(version=0)
+        self._directed: tuple[int, tuple[Key, ...]] | None = None
+        self._seen: Observation | None = None
         self._gone: dict[str, int] = {}
         self._workers: Sequence[WorkerStats] = ()
         self._traffic = Traffic()
@@ -61,7 +63,10 @@ class Front:
             self._keys, self._keys_read_s = self._read_keys(), now_s
 
     def direct(self, world: World, seen: Observation) -> None:
-        """Publish routes where they have changed. O(replicas)."""
+        """Publish routes where they have changed. O(records), O(1) where the log and what is seen are as they were."""
+        if self._directed == (world.seq, self._keys) and seen is self._seen:
+            return
+        self._directed, self._seen = (world.seq, self._keys), seen
         version = self._routes.version + 1
         fresh = routes_of(world, seen, self._keys, version, self._here)
         if msgspec.structs.replace(fresh, version=self._routes.version) == self._routes:
