@@ -203,9 +203,8 @@ class Controller:
         replicas = tuple(r for r in replicas_of(name, self.world.records) if r.revision)
         if front is None:
             return Sight(replicas=replicas, demand=Demand(known=True), draining=draining)
-        watched = (
-            service.phase is Phase.UPDATING
-        )  # only then does the past matter, and adding it up takes time
+        # the past matters only then, and adding it up takes time
+        watched = service.phase is Phase.UPDATING
         return Sight(
             replicas=replicas,
             windows=front.windows(name, service.step_s) if watched else {},
