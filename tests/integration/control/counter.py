@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import suanli
 
@@ -33,8 +34,11 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     latest = suanli.latest_checkpoint(folder / rank)
-    step = json.loads((latest / "state.json").read_text())["step"] if latest else 0
-    with (folder / f"steps-{rank}").open("a") as log:
+    committed = json.loads((latest / "state.json").read_text()) if latest else {"step": 0}
+    step = committed["step"]
+    with (folder / f"steps-{rank}").open("a+") as log:
+        if step and step not in _told(log):  # killed after it was committed, and before that was told
+            print(f"{committed['attempt']} {step}", file=log, flush=True)
         while step < total:
             time.sleep(pace_s)
             step += 1
@@ -45,6 +49,11 @@ def main() -> int:
             if stopping:
                 return 143
     return 0
+
+
+def _told(log: TextIO) -> set[int]:
+    log.seek(0)
+    return {int(line.split()[1]) for line in log}
 
 
 def _save(draft: Path, state: dict[str, int]) -> None:
