@@ -16,6 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from suanli.cli.client import connect
+
 HERE = Path(__file__).parent
 SUANLI = [sys.executable, "-m", "suanli.cli"]
 REPLICA = [sys.executable, str(HERE / "serve_replica.py")]
@@ -71,7 +75,7 @@ class Lab:
         self.suanli("apply", "-f", str(file), "--yes")
 
     def view(self) -> dict[str, Any]:
-        return json.loads(self.suanli("services", "chat", "-o", "json"))
+        return connect(self.home).get("/v1/services/chat")
 
     def until(self, holds: Callable[[dict[str, Any]], bool], within_s: float = 120.0) -> float:
         """Seconds until it held."""
@@ -79,11 +83,18 @@ class Lab:
         while not holds(view := self.view()):
             if time.monotonic() - began_s > within_s:
                 raise RuntimeError(f"it did not come true within {within_s} s: {view}")
-            time.sleep(0.2)
+            time.sleep(0.1)
         return time.monotonic() - began_s
 
     def gateway(self) -> dict[str, Any]:
         return json.loads((self.home / "gateway" / "gateway.json").read_text())
+
+    def serving(self) -> list[int]:
+        """Process ids of the replicas that requests go to."""
+        told = json.loads((self.home / "gateway" / "routes.json").read_text())
+        ports = {t["port"] for route in told["routes"] for r in route["revisions"] for t in r["targets"]}
+        listening = (c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid)
+        return [c.pid for c in listening if c.pid and c.laddr and c.laddr.port in ports]
 
     def step(self, name: str) -> None:
         self.steps.append((time.time(), name))
@@ -96,7 +107,7 @@ def steady(view: dict[str, Any]) -> bool:
 
 def on_node(lab: Lab, node: str) -> list[str]:
     """Replicas that run there."""
-    found = json.loads(lab.suanli("ps", "-o", "json"))["workloads"]
+    found = connect(lab.home).get("/v1/workloads")["workloads"]
     return [each["key"] for each in found if node in each["nodes"] and each["attempt"]]
 
 
@@ -144,10 +155,7 @@ def play(lab: Lab, quiet_s: float) -> None:
     lab.suanli("scale", "chat", "2")
     lab.until(lambda v: v["ready"] == 2)
     lab.step("kill -9 a replica")
-    victim = subprocess.run(
-        ["pgrep", "-f", "serve_replica.py.*--name third"], capture_output=True, text=True, check=True
-    ).stdout.split()[0]
-    os.kill(int(victim), signal.SIGKILL)
+    os.kill(lab.serving()[0], signal.SIGKILL)
     lab.until(lambda v: v["ready"] < 2, 30)
     lab.until(steady)
     lab.step("kill -9 the controller")
