@@ -12,6 +12,7 @@ from suanli.control.fleet import capacity
 from suanli.control.front import Front
 from suanli.control.launch import launch_of
 from suanli.control.reconcile import Findings, reconcile
+from suanli.control.scaling import Scalers
 from suanli.control.watch import Watch
 from suanli.domain import events as ev
 from suanli.domain.decision import AddNodes, Decision, Memory, Place, RemoveNode, Stop, WarnIdle
@@ -77,6 +78,7 @@ class Controller:
         self.cycle_s = 0.0
         self.watch = watch
         self.front = front
+        self.scalers = Scalers()
         self._programs = programs
         self.winds_down = False  # from the next cycle on nothing starts, and what runs is told to end
         self._holder = holder
@@ -196,10 +198,13 @@ class Controller:
         draining = frozenset(name for name, drain in self.world.cordoned.items() if drain)
         events: list[ev.Event] = []
         for name, service in self.world.services.items():
+            mine = replicas.get(name, [])
+            demand = self.front.demand(name, now_s) if self.front else Demand(known=True)
             sight = Sight(
-                replicas=tuple(replicas.get(name, ())),
+                replicas=tuple(mine),
                 windows=self.front.windows(name, service.step_s) if self.front else {},
-                demand=self.front.demand(name, now_s) if self.front else Demand(known=True),
+                demand=demand,
+                wish=self.scalers.wish(service, mine, demand, self.state.use, now_s) if self.front else None,
                 draining=draining,
             )
             events += tend(service, sight, now_s)
