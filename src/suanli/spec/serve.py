@@ -68,7 +68,7 @@ def _scaling(shape: Serve, scope: Scope) -> Scaling:
         )
     _check_target(scaling, scope)
     return Scaling(
-        metric=metric or "",
+        metric="" if metric == "auto" else metric,
         target=scaling.target,
         upscale_delay_s=scaling.upscale_delay,
         downscale_delay_s=scaling.downscale_delay,
@@ -92,7 +92,7 @@ def _check_target(scaling: ScalingShape, scope: Scope) -> None:
     elif target is not None and metric not in ("concurrency", "rps", "queue", "utilisation"):
         scope.refuse(
             ("scaling", "target"),
-            f"nothing is measured against it with {f'the metric `{metric}`' if metric else 'no metric named'}",
+            f"nothing is measured against it with the metric `{metric}`",
             "Name what it is a target of, for example `metric: rps`.",
         )
     elif target is not None and (target <= 0 or (metric == "utilisation" and target > 1)):

@@ -192,13 +192,13 @@ DAYS: tuple[Day, ...] = get_args(Day)
 
 def _days(value: object) -> object:
     """`mon-fri`, `sat`, or a list of days; a range may go past Sunday."""
-    if not isinstance(value, str) or not (said := re.fullmatch(r"([a-z]{3})-([a-z]{3})", value)):
-        return [value] if isinstance(value, str) else value
-    first, last = said.groups()
-    if first not in DAYS or last not in DAYS:
+    if not isinstance(value, str):
+        return value
+    first, _, last = value.partition("-")
+    if first not in DAYS or (last or first) not in DAYS:
         raise ValueError(f"expected days such as mon-fri or [sat, sun]; got {shown(value)}")
-    start, count = DAYS.index(first), (DAYS.index(last) - DAYS.index(first)) % 7 + 1
-    return [DAYS[(start + i) % 7] for i in range(count)]
+    start, end = DAYS.index(first), DAYS.index(last or first)
+    return [DAYS[(start + i) % 7] for i in range((end - start) % 7 + 1)]
 
 
 def _clock(value: object) -> float:
@@ -236,10 +236,10 @@ class FloorShape(f.Shape):
 class ScalingShape(f.Shape):
     """How many replicas there are, within `replicas`."""
 
-    metric: Literal["slo", "concurrency", "rps", "queue", "utilisation", "schedule", "off"] | None = Field(
-        default=None,
+    metric: Literal["auto", "slo", "concurrency", "rps", "queue", "utilisation", "schedule", "off"] = Field(
+        default="auto",
         description="What decides: what the latencies of `slo` need, ongoing requests, requests per second, waiting "
-        "requests, use of what replicas hold, `schedule` alone, or nobody. Default: `slo` where a latency is "
+        "requests, use of what replicas hold, `schedule` alone, or nobody. `auto` is `slo` where a latency is "
         "promised, else `concurrency`.",
         examples=["rps"],
     )

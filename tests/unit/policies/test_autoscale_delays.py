@@ -1,5 +1,6 @@
 """When wishes for more or fewer replicas are followed: in seconds, whatever the ticks, and without flapping."""
 
+import itertools
 import math
 
 import pytest
@@ -95,7 +96,7 @@ def test_within_a_down_delay_the_direction_changes_at_most_once(
             wanted.append((now_s, max(1, level + noise[len(wanted) % len(noise)])))
             now_s += tick_s
     changes = [(0.0, 1), *follow(wanted)]
-    up = [(at_s, count > before) for (_, before), (at_s, count) in zip(changes, changes[1:], strict=False)]
+    up = [(at_s, count > before) for (_, before), (at_s, count) in itertools.pairwise(changes)]
     for i, (began_s, _) in enumerate(up):
         within = [rises for at_s, rises in up[i:] if at_s < began_s + DOWN_S]
-        assert sum(a != b for a, b in zip(within, within[1:], strict=False)) <= 1
+        assert sum(a != b for a, b in itertools.pairwise(within)) <= 1
