@@ -12,6 +12,7 @@ from suanli.control.fleet import capacity
 from suanli.control.front import Front
 from suanli.control.launch import launch_of
 from suanli.control.reconcile import Findings, reconcile
+from suanli.control.scaling import Scalers
 from suanli.control.watch import Watch
 from suanli.domain import events as ev
 from suanli.domain.decision import AddNodes, Decision, Memory, Place, RemoveNode, Stop, WarnIdle
@@ -78,6 +79,7 @@ class Controller:
         self.cycle_s = 0.0
         self.watch = watch
         self.front = front
+        self.scalers = Scalers()
         self._programs = programs
         self.winds_down = False  # from the next cycle on nothing starts, and what runs is told to end
         self._holder = holder
@@ -205,10 +207,12 @@ class Controller:
             return Sight(replicas=replicas, demand=Demand(known=True), draining=draining)
         # the past matters only then, and adding it up takes time
         watched = service.phase is Phase.UPDATING
+        demand = front.demand(name, now_s)
         return Sight(
             replicas=replicas,
             windows=front.windows(name, service.step_s) if watched else {},
-            demand=front.demand(name, now_s),
+            demand=demand,
+            wish=self.scalers.wish(service, replicas, demand, self.state.use, now_s),
             draining=draining,
         )
 

@@ -1,13 +1,15 @@
 """What gateways' workers say, as traffic by second: counts that only grow become what came since."""
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suanli.domain.traffic import Demand, Window
+from suanli.domain.traffic import Demand, Window, quantile_s
+from suanli.policies.autoscale.load import Load
 from suanli.serving.gateway.stats import ServiceStats, WorkerStats
 from suanli.serving.gateway.stats import Traffic as Counted
 
@@ -16,6 +18,9 @@ KEPT_S = 900
 
 DEMAND_S = 10.0
 """Over which arrivals are counted."""
+
+RECENT_S, ANSWERS_ENOUGH = 60, 50
+"""How long answers take is looked up in so many seconds, or where they were fewer in all that are known."""
 
 Counts = NDArray[np.int64]
 _C = TypeVar("_C", int, "_Second")
@@ -28,6 +33,8 @@ class Traffic:
         self._seen: dict[tuple[int, float], WorkerStats] = {}
         self._revisions: dict[tuple[str, int], deque[tuple[float, _Second]]] = {}
         self._arrived: dict[str, deque[tuple[float, int]]] = {}
+        self._loads: dict[str, Load] = {}
+        self._answers: dict[str, _Answers] = {}
         self._asked_s: dict[str, float] = {}
         self._began_s: float | None = None
 
@@ -41,7 +48,13 @@ class Traffic:
             fresh = before is None and worker.started_s >= self._began_s
             if before is not None or fresh:
                 for name, stats in worker.services.items():
-                    self._count(name, stats, before.services.get(name) if before else None, now_s)
+                    former = before.services.get(name) if before else None
+                    self._count(name, stats, former, now_s)
+                    load = self._loads.setdefault(name, Load(self._began_s))
+                    arrived = stats.arrived - (former.arrived if former else 0)
+                    load.arrived(
+                        worker.pid, before.at_s if before else worker.started_s, worker.at_s, arrived
+                    )
         self._seen = {(worker.pid, worker.started_s): worker for worker in workers}
 
     def windows(self, service: str, since_s: float) -> Mapping[int, Window]:
@@ -53,18 +66,47 @@ class Traffic:
         }
 
     def demand(self, service: str, workers: Sequence[WorkerStats], now_s: float) -> Demand:
-        """What waits and is in flight now, and what has come lately."""
+        """What waits and is in flight now, what has come lately, and how long it took."""
         found = [stats for worker in workers if (stats := worker.services.get(service)) is not None]
-        recent = [count for at_s, count in self._arrived.get(service, ()) if at_s > now_s - DEMAND_S]
+        lately = [count for at_s, count in self._arrived.get(service, ()) if at_s > now_s - DEMAND_S]
         asked_s = self._asked_s.get(service)
+        waiting = sum(stats.waiting for stats in found)
+        in_flight = sum(stats.in_flight for stats in found)
+        load = self._loads.get(service) or Load(now_s)
+        load.sample(now_s, waiting, waiting + in_flight)
+        queued, ongoing = load.ongoing()
+        recent, calm = self._answered(service, now_s)
         return Demand(
             known=bool(workers),
-            waiting=sum(stats.waiting for stats in found),
-            in_flight=sum(stats.in_flight for stats in found),
-            arrived=sum(recent),
+            waiting=waiting,
+            in_flight=in_flight,
+            arrived=sum(lately),
             length_s=DEMAND_S,
             idle_s=None if asked_s is None else now_s - asked_s,
+            arrivals=load.arrivals(now_s),
+            dispersion=load.dispersion(),
+            queued=queued,
+            ongoing=ongoing,
+            recent=recent,
+            calm=calm,
         )
+
+    def _answered(self, service: str, now_s: float) -> tuple[Window, Window]:
+        """What was answered lately, of whatever revision, and the fastest minute known. Looked up once a second."""
+        at_s, former = float(int(now_s)), self._answers.get(service)
+        if former is not None and former.at_s == at_s:
+            return former.recent, former.calm
+        numbers = [number for name, number in self._revisions if name == service]
+        known = [entry for number in numbers for entry in self._revisions[service, number]]
+        recent = _window([second for then_s, second in known if then_s > at_s - RECENT_S])
+        if recent.requests < ANSWERS_ENOUGH:
+            recent = _window([second for _, second in known])
+        revision = max(numbers, default=0)
+        calm = former.calm if former is not None and former.revision == revision else Window()
+        if _slow_end_s(recent) < _slow_end_s(calm):
+            calm = recent
+        self._answers[service] = _Answers(at_s, revision, recent, calm)
+        return recent, calm
 
     def _count(self, name: str, stats: ServiceStats, before: ServiceStats | None, now_s: float) -> None:
         arrived = stats.arrived - (before.arrived if before else 0)
@@ -78,14 +120,26 @@ class Traffic:
                 _append(self._revisions.setdefault((name, int(revision)), deque()), now_s, second)
 
 
-class _Second:
-    """Counts that can be added and subtracted: requests, failed, seconds; histograms int[3, BUCKETS]."""
+class _Answers(NamedTuple):
+    """Looked up at `at_s`; `calm` is of no revision older than that one."""
 
-    __slots__ = ("failed", "histograms", "requests", "seconds")
+    at_s: float
+    revision: int
+    recent: Window
+    calm: Window
+
+
+class _Second:
+    """Counts that can be added and subtracted: requests, failed, seconds; histograms int[4, BUCKETS]."""
+
+    __slots__ = ("failed", "histograms", "requests", "seconds", "served_s")
 
     def __init__(self, counted: Counted) -> None:
         self.requests, self.failed, self.seconds = counted.requests, counted.failed, counted.seconds
-        self.histograms: Counts = np.array([counted.latency, counted.first_byte, counted.per_token])
+        self.served_s = counted.served_seconds
+        self.histograms: Counts = np.array(
+            [counted.latency, counted.first_byte, counted.per_token, counted.served]
+        )
 
     def __sub__(self, other: "_Second") -> "_Second":
         return self._with(other, -1)
@@ -98,6 +152,7 @@ class _Second:
         result.requests = self.requests + sign * other.requests
         result.failed = self.failed + sign * other.failed
         result.seconds = self.seconds + sign * other.seconds
+        result.served_s = self.served_s + sign * other.served_s
         result.histograms = self.histograms + sign * other.histograms
         return result
 
@@ -118,7 +173,7 @@ def _window(seconds: Sequence[_Second]) -> Window:
     total = seconds[0]
     for second in seconds[1:]:
         total = total + second
-    latency, first_byte, per_token = (tuple(row) for row in total.histograms.tolist())
+    latency, first_byte, per_token, served = (tuple(row) for row in total.histograms.tolist())
     return Window(
         length_s=float(len(seconds)),
         requests=total.requests,
@@ -127,4 +182,12 @@ def _window(seconds: Sequence[_Second]) -> Window:
         latency=latency,
         first_byte=first_byte,
         per_token=per_token,
+        served=served,
+        served_s=total.served_s,
     )
+
+
+def _slow_end_s(window: Window) -> float:
+    """How long answers take at the slow end; endless where too few were timed."""
+    slow_s = quantile_s(window.latency, 0.95) if sum(window.latency) >= ANSWERS_ENOUGH else None
+    return math.inf if slow_s is None else slow_s

@@ -43,7 +43,8 @@ def quantile_s(histogram: Histogram, quantile: float) -> float | None:
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """Of one revision of a service, for `length_s`. `failed` are answers that failed, the gateway's refusals left out.
 
-    Histograms count whole latencies, times to the first byte, and times per further token.
+    Histograms count whole latencies, times to the first byte, times per further token, and times with a replica
+    (`served`, `served_s` in all): latencies less what was waited for one.
     """
 
     length_s: float = 0.0
@@ -53,6 +54,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     latency: Histogram = ()
     first_byte: Histogram = ()
     per_token: Histogram = ()
+    served: Histogram = ()
+    served_s: float = 0.0
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +63,10 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 
     `idle_s` is how long ago the last request came, None where none ever did. `known` is false while no gateway says
     anything: then nothing follows from all this.
+
+    `arrivals` are (length_s, count) of stretches that end now, the shortest first; `dispersion` is the variance of
+    counts over their mean, 1 for a Poisson process. `queued` waited lately and `ongoing` waited or were answered, on
+    average. `recent` is what was answered lately, `calm` the fastest minute known. `expected_per_s` is a forecast.
     """
 
     known: bool = False
@@ -68,3 +75,10 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     arrived: int = 0
     length_s: float = 0.0
     idle_s: float | None = None
+    arrivals: tuple[tuple[float, int], ...] = ()
+    dispersion: float = 1.0
+    queued: float = 0.0
+    ongoing: float = 0.0
+    recent: Window = Window()
+    calm: Window = Window()
+    expected_per_s: float | None = None

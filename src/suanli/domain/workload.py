@@ -140,6 +140,33 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     quantization: str = ""
 
 
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """From `at_s` seconds after midnight on these `days` (0: Monday), until the next one begins: at least so many."""
+
+    at_s: float
+    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    replicas: int
+
+
+class Scaling(msgspec.Struct, frozen=True, kw_only=True):
+    """How many replicas run, within the service's range, and how fast that follows.
+
+    `metric`: `slo` (what the promised latencies need), `concurrency` (ongoing requests a replica), `rps` (requests/s a
+    replica), `queue` (waiting requests a replica), `utilisation` (of what replicas hold), `schedule` (`floors` only),
+    `off` (nobody but a user decides); empty: `slo` where a latency is promised, else `concurrency`. `target` is what
+    one replica shall have of it, None the metric's own. More are wanted for `upscale_delay_s` before they come, fewer
+    for `downscale_delay_s` before any goes. `forecast` repeats days or weeks; `floors` are told in `timezone`.
+    """
+
+    metric: str = ""
+    target: float | None = None
+    upscale_delay_s: float = 2.0
+    downscale_delay_s: float = 300.0
+    forecast: str = "off"
+    floors: tuple[Floor, ...] = ()
+    timezone: str = "UTC"
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What a `serve` workload needs beyond a program: a port (None: Suanli picks one), health and replicas.
 
@@ -158,6 +185,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     access: Access = Access()
     drain_s: float = 30.0
     idle_s: float = 300.0
+    scaling: Scaling = Scaling()
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):

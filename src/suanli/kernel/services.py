@@ -15,6 +15,8 @@ from suanli.domain.service import Phase, ServiceRecord
 from suanli.domain.service_transition import apply_to_service
 from suanli.domain.traffic import Demand, Window
 from suanli.domain.workload import Update, Workload
+from suanli.kernel.scaling import scaled
+from suanli.policies.autoscale.delays import Wish
 from suanli.policies.verdict import verdict
 
 PATIENCE_WINDOWS = 3.0
@@ -28,11 +30,12 @@ ACTOR = "controller"
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """What there is of a service: its records of replicas, `windows` of traffic by revision since the step began,
-    and the nodes that are being emptied."""
+    how many replicas are wanted where that is known, and the nodes that are being emptied."""
 
     replicas: tuple[Record, ...] = ()
     windows: Mapping[int, Window] = msgspec.field(default_factory=dict[int, Window])
     demand: Demand = Demand()
+    wish: Wish | None = None
     draining: frozenset[str] = frozenset()
 
 
@@ -103,17 +106,7 @@ def _first_step(update: Update, replicas: int) -> int:
 
 
 def _scale(service: ServiceRecord, sight: Sight, now_s: float) -> ev.Scaled | None:
-    """Wake what sleeps when a request waits; send to sleep what nobody has asked for long."""
-    demand = sight.demand
-    if not service.serves or not demand.known:
-        return None
-    if service.replicas == 0:
-        return ev.Scaled(service=service.name, replicas=1, why="a request waits") if demand.waiting else None
-    rests = service.phase is Phase.STEADY and service.service.replicas_min == 0
-    idle_s = min(now_s - service.step_s, math.inf if demand.idle_s is None else demand.idle_s)
-    if rests and not demand.waiting and not demand.in_flight and idle_s >= service.service.idle_s:
-        return ev.Scaled(service=service.name, replicas=0, why=f"no request for {service.service.idle_s:g} s")
-    return None
+    return scaled(service, sight.demand, sight.wish, now_s)
 
 
 def _update(service: ServiceRecord, sight: Sight, now_s: float) -> ev.ServiceEvent | None:

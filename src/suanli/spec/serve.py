@@ -1,8 +1,8 @@
 """The part of a workload that only services have, and what only its values together can get wrong."""
 
-from suanli.domain.workload import Access, Gate, Runtime, Service, Slo, Update
+from suanli.domain.workload import Access, Floor, Gate, Runtime, Scaling, Service, Slo, Update
 from suanli.spec.scope import Scope
-from suanli.spec.serve_shape import GatewayShape, RuntimeShape, Serve
+from suanli.spec.serve_shape import DAYS, GatewayShape, RuntimeShape, ScalingShape, Serve
 
 REPLICAS_MAX = 10_000
 
@@ -37,6 +37,7 @@ def service_of(shape: Serve, scope: Scope) -> Service:
         access=_access(shape.gateway, runs_model=runs_model, runtime=shape.runtime),
         drain_s=shape.drain,
         idle_s=shape.scaling.to_zero_after,
+        scaling=_scaling(shape, scope),
     )
 
 
@@ -47,6 +48,59 @@ def _check_replicas(shape: Serve, scope: Scope) -> None:
             ("replicas",),
             f"expected 1 to {REPLICAS_MAX:,} replicas, or from 0 on",
             "For example `replicas: 1..4`, or `0..4` for none while nobody asks.",
+        )
+
+
+def _scaling(shape: Serve, scope: Scope) -> Scaling:
+    scaling, slo = shape.scaling, shape.slo
+    metric = scaling.metric
+    if metric == "slo" and slo.p95 is None and slo.ttft_p95 is None and slo.tpot_p95 is None:
+        scope.refuse(
+            ("scaling", "metric"),
+            "`slo` needs a latency that is promised",
+            "For example `slo: {p95: 200ms}`.",
+        )
+    if metric == "schedule" and not scaling.schedule:
+        scope.refuse(
+            ("scaling", "metric"),
+            "`schedule` needs a schedule",
+            'For example `schedule: [{at: "08:00", replicas: 4}]`.',
+        )
+    _check_target(scaling, scope)
+    return Scaling(
+        metric="" if metric == "auto" else metric,
+        target=scaling.target,
+        upscale_delay_s=scaling.upscale_delay,
+        downscale_delay_s=scaling.downscale_delay,
+        forecast=scaling.forecast,
+        floors=tuple(
+            Floor(at_s=each.at, days=tuple(map(DAYS.index, each.days)), replicas=each.replicas)
+            for each in scaling.schedule
+        ),
+        timezone=scaling.timezone,
+    )
+
+
+def _check_target(scaling: ScalingShape, scope: Scope) -> None:
+    metric, target = scaling.metric, scaling.target
+    if target is None and metric in ("rps", "queue"):
+        scope.refuse(
+            ("scaling", "metric"),
+            f"`{metric}` needs a target",
+            "Say how much one replica shall have of it, for example `target: 20`.",
+        )
+    elif target is not None and metric not in ("concurrency", "rps", "queue", "utilisation"):
+        scope.refuse(
+            ("scaling", "target"),
+            f"nothing is measured against it with the metric `{metric}`",
+            "Name what it is a target of, for example `metric: rps`.",
+        )
+    elif target is not None and (target <= 0 or (metric == "utilisation" and target > 1)):
+        share = metric == "utilisation"
+        scope.refuse(
+            ("scaling", "target"),
+            f"expected {'a share of at most 100%' if share else 'a number above 0'}; got {target:g}",
+            f"For example `target: {'70%' if share else '8'}`.",
         )
 
 

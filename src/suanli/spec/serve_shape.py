@@ -1,14 +1,17 @@
 """Documents of `kind: serve`: the fields that only services have."""
 
-from typing import Annotated, Literal, cast
+import re
+from typing import Annotated, Literal, cast, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
-from suanli.domain.workload import Access, Service, Update
+from suanli.domain.workload import Access, Scaling, Service, Update
 from suanli.spec import fields as f
+from suanli.spec.problems import shown
 from suanli.spec.workload_shape import Common
 
-UPDATE, ACCESS = Update(), Access()
+UPDATE, ACCESS, SCALING = Update(), Access(), Scaling()
 
 Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Task = Literal[
@@ -183,9 +186,93 @@ class GatewayShape(f.Shape):
     body: f.Size = Field(default=ACCESS.body_bytes_max, description="Largest request.", examples=["16MiB"])
 
 
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = get_args(Day)
+
+
+def _days(value: object) -> object:
+    """`mon-fri`, `sat`, or a list of days; a range may go past Sunday."""
+    if not isinstance(value, str):
+        return value
+    first, _, last = value.partition("-")
+    if first not in DAYS or (last or first) not in DAYS:
+        raise ValueError(f"expected days such as mon-fri or [sat, sun]; got {shown(value)}")
+    start, end = DAYS.index(first), DAYS.index(last or first)
+    return [DAYS[(start + i) % 7] for i in range((end - start) % 7 + 1)]
+
+
+def _clock(value: object) -> float:
+    said = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", value) if isinstance(value, str) else None
+    if said is None:
+        raise ValueError(f'expected a time of day such as "08:00"; got {shown(value)}')
+    return 3600.0 * int(said[1]) + 60.0 * int(said[2])
+
+
+def _timezone(value: object) -> str:
+    try:
+        return ZoneInfo(value if isinstance(value, str) else "").key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"expected a time zone such as UTC or Asia/Shanghai; got {shown(value)}") from None
+
+
+class FloorShape(f.Shape):
+    """From a time of day on, until the next entry begins."""
+
+    at: Annotated[
+        float, PlainValidator(_clock), WithJsonSchema({"type": "string", "format": "time of day"})
+    ] = Field(description="When it begins.", examples=['"08:00"'])
+    days: Annotated[tuple[Day, ...], BeforeValidator(_days, json_schema_input_type=str | tuple[Day, ...])] = (
+        Field(
+            default=DAYS,
+            min_length=1,
+            max_length=7,
+            description="Default: all.",
+            examples=["mon-fri", "[sat, sun]"],
+        )
+    )
+    replicas: int = Field(ge=0, le=10_000, description="Fewest from then on.", examples=["4"])
+
+
 class ScalingShape(f.Shape):
     """How many replicas there are, within `replicas`."""
 
+    metric: Literal["auto", "slo", "concurrency", "rps", "queue", "utilisation", "schedule", "off"] = Field(
+        default="auto",
+        description="What decides: what the latencies of `slo` need, ongoing requests, requests per second, waiting "
+        "requests, use of what replicas hold, `schedule` alone, or nobody. `auto` is `slo` where a latency is "
+        "promised, else `concurrency`.",
+        examples=["rps"],
+    )
+    target: f.Level | None = Field(
+        default=None,
+        description="What one replica shall have of the metric: requests, requests per second, or a share of use. "
+        "Default: for `concurrency` 70 % of `gateway.concurrency` or 2, for `utilisation` 70 %.",
+        examples=["8", "70%"],
+    )
+    upscale_delay: f.TimeSpan = Field(
+        default=SCALING.upscale_delay_s,
+        description="How long more replicas must have been wanted before they are added.",
+        examples=["10s"],
+    )
+    downscale_delay: f.TimeSpan = Field(
+        default=SCALING.downscale_delay_s,
+        description="How long fewer must have been enough before any is ended.",
+        examples=["5m"],
+    )
+    forecast: Literal["daily", "weekly", "off"] = Field(
+        default="off",
+        description="Replicas for what the last days or weeks had at this time, where that has foretold better than "
+        "the present does.",
+        examples=["daily"],
+    )
+    schedule: list[FloorShape] = Field(
+        default=[],
+        max_length=1000,
+        description="Fewest replicas by time of day.",
+    )
+    timezone: Annotated[
+        str, PlainValidator(_timezone), WithJsonSchema({"type": "string", "format": "time zone"})
+    ] = Field(default="UTC", description="Of `schedule` and of `forecast`.", examples=["Asia/Shanghai"])
     to_zero_after: f.TimeSpan = Field(
         default=Service().idle_s,
         description="With `replicas: 0..N`: without a request for so long, none runs until the next one comes.",

@@ -174,6 +174,8 @@ def test_a_killed_replica_takes_only_what_it_was_answering(tmp_path: Path) -> No
     async def test() -> None:
         load = Load(gateway.port, clients)
         await load.more(300)
+        killed.send_signal(signal.SIGSTOP)  # so that it surely has something in hand when it ends
+        await load.more(50)
         killed.kill()
         await load.more(600)
         seen = await load.end()

@@ -14,11 +14,13 @@ from suanli.domain.workload import (
     Access,
     Dataset,
     EndCause,
+    Floor,
     IdleRule,
     Kind,
     ModelUse,
     Retry,
     Runtime,
+    Scaling,
     Service,
     Slo,
     Update,
@@ -169,6 +171,41 @@ drain: 10s
         drain_s=10.0,
         idle_s=600.0,
     )
+
+
+def test_scaling_in_full(declare):
+    text = """
+kind: serve
+name: a
+run: x
+replicas: 1..8
+scaling:
+  metric: concurrency
+  target: 4
+  upscale_delay: 10s
+  downscale_delay: 10m
+  forecast: weekly
+  timezone: Asia/Shanghai
+  schedule:
+    - {at: "08:00", days: mon-fri, replicas: 4}
+    - {at: "20:30", replicas: 1}
+    - {at: 9:00, days: sat-mon, replicas: 2}
+"""
+    assert workload(declare(text)).service.scaling == Scaling(
+        metric="concurrency",
+        target=4.0,
+        upscale_delay_s=10.0,
+        downscale_delay_s=600.0,
+        forecast="weekly",
+        timezone="Asia/Shanghai",
+        floors=(
+            Floor(at_s=8 * 3600.0, days=(0, 1, 2, 3, 4), replicas=4),
+            Floor(at_s=20.5 * 3600.0, replicas=1),
+            Floor(at_s=9 * 3600.0, days=(5, 6, 0), replicas=2),
+        ),
+    )
+    off = workload(declare("kind: serve\nname: a\nrun: x\nscaling: {metric: off}"))
+    assert off.service.scaling == Scaling(metric="off")
 
 
 def test_a_request_is_sent_again_only_where_asking_twice_does_nothing_twice(declare):

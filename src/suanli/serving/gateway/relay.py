@@ -364,6 +364,9 @@ class Relay:
         traffic.seconds += latency_s
         traffic.latency[bucket_of(latency_s)] += 1
         traffic.first_byte[bucket_of(passage.first_s - self.arrived_s)] += 1
+        served_s = now_s - self._asked_s
+        traffic.served_seconds += served_s
+        traffic.served[bucket_of(served_s)] += 1
         if isinstance(passage.usage, StreamUsage) and tokens_out > 1:
             traffic.per_token[bucket_of((now_s - passage.first_s) / (tokens_out - 1))] += 1
 

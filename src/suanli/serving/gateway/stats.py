@@ -16,7 +16,8 @@ class Traffic(msgspec.Struct, kw_only=True):
     """Of one revision of a service, as one worker saw it. `failed` are 5xx answers and broken ones, the gateway's own
     refusals (`refused`: 429 and 503) not among them; `retried` were sent again. Seconds are summed over all answered.
 
-    Histograms count answers by whole latency, by time to the first byte, and by time per further token.
+    Histograms count answers by whole latency, by time to the first byte, by time per further token, and by time since
+    they were sent to a replica (`served`, `served_seconds` in all).
     """
 
     requests: int = 0
@@ -28,6 +29,8 @@ class Traffic(msgspec.Struct, kw_only=True):
     latency: list[int] = msgspec.field(default_factory=_zeros)
     first_byte: list[int] = msgspec.field(default_factory=_zeros)
     per_token: list[int] = msgspec.field(default_factory=_zeros)
+    served: list[int] = msgspec.field(default_factory=_zeros)
+    served_seconds: float = 0.0
 
 
 class ServiceStats(msgspec.Struct, kw_only=True):

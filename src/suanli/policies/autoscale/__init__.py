@@ -1,0 +1,1 @@
+"""How many replicas a service should have: what its requests need, and how fast that is followed."""

@@ -1,0 +1,216 @@
+"""`wanted`: how many replicas what is asked of a service needs now, and why. `delays` says when that is done."""
+
+import math
+
+import msgspec
+
+from suanli.domain.traffic import Demand, Histogram, quantile_s
+from suanli.domain.workload import Scaling, Service, Slo
+from suanli.policies.autoscale.queueing import Stream, Times, fewest_servers, times_of
+from suanli.policies.autoscale.schedule import floor_at
+
+SLO_MARGIN = 0.8
+"""Replicas are planned for this share of a promised latency: the model is an approximation, and rates move."""
+
+BACKLOG_S = 5.0
+"""What waits already shall be gone within so long, beside what comes meanwhile."""
+
+SURE = 2.0
+"""A short stretch's rate is believed less so many standard deviations, so that chance is not taken for a burst."""
+
+CONCURRENCY = 2.0
+"""Ongoing requests a replica, where nothing is said; Ray Serve's default, too."""
+
+BUSY = 0.7
+"""The same as a share of the requests that a replica takes at a time, where that is limited."""
+
+TOLERANCE = 0.1
+"""Use so near its target changes nothing, as Kubernetes has it."""
+
+ANSWERS_MIN = 10
+"""Fewer say nothing about how long answers take."""
+
+WORST_S = 0.95
+
+
+class Want(msgspec.Struct, frozen=True):
+    """`replicas` before the service's range is looked at, and the reason in words."""
+
+    replicas: int
+    why: str
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """`ready` replicas answer; `used` is the mean share of what they hold that they use, None where not known."""
+
+    demand: Demand
+    ready: int
+    used: float | None = None
+
+
+def metric_of(service: Service) -> str:
+    """The one chosen, else `slo` where a latency is promised and `concurrency` elsewhere."""
+    return service.scaling.metric or ("slo" if _promises_latency(service.slo) else "concurrency")
+
+
+def wanted(service: Service, seen: Seen, now_s: float) -> Want | None:
+    """The higher of what the metric and the schedule say; None where nothing follows from what is known."""
+    metric = metric_of(service)
+    if metric == "off":
+        return None
+    wants = [_by_metric(metric, service, seen)] if metric != "schedule" else []
+    if service.scaling.floors:
+        floor = floor_at(service.scaling.floors, service.scaling.timezone, now_s)
+        wants.append(Want(floor, f"the schedule has at least {floor}"))
+    known = [want for want in wants if want is not None]
+    return max(known, key=lambda want: want.replicas) if len(known) == len(wants) and known else None
+
+
+def rate_per_s(demand: Demand) -> float:
+    """What comes in a second: the long stretch's mean, or more where a shorter one surely shows more."""
+    rates = [
+        max(0.0, count - SURE * math.sqrt(count * max(1.0, demand.dispersion))) / length_s
+        for length_s, count in demand.arrivals[:-1]
+    ]
+    if demand.arrivals:
+        length_s, count = demand.arrivals[-1]
+        rates.append(count / length_s)
+    return max([*rates, demand.expected_per_s or 0.0], default=0.0)
+
+
+def _promises_latency(slo: Slo) -> bool:
+    return any(limit_s is not None for limit_s in (slo.p95_s, slo.ttft_p95_s, slo.tpot_p95_s))
+
+
+def _by_metric(metric: str, service: Service, seen: Seen) -> Want | None:
+    demand, scaling = seen.demand, service.scaling
+    match metric:
+        case "slo":
+            return _for_slo(service, seen) or _for_concurrency(service, demand)
+        case "concurrency":
+            return _for_concurrency(service, demand)
+        case "rps":
+            assert scaling.target is not None
+            rate = rate_per_s(demand)
+            return Want(_whole(rate / scaling.target), f"{rate:.3g} requests/s, {scaling.target:g} a replica")
+        case "queue":
+            return _for_queue(scaling, service.access.concurrency, demand)
+        case _:
+            return _for_use(scaling, seen)
+
+
+def _for_concurrency(service: Service, demand: Demand) -> Want:
+    slots = service.access.concurrency
+    target = service.scaling.target if metric_of(service) == "concurrency" else None
+    target = target or (BUSY * slots if slots else CONCURRENCY)
+    return Want(
+        _whole(demand.ongoing / target), f"{demand.ongoing:.3g} ongoing requests, {target:.3g} a replica"
+    )
+
+
+def _for_queue(scaling: Scaling, slots: int, demand: Demand) -> Want:
+    """Those at work are needed, too: a short queue is no reason to end them."""
+    assert scaling.target is not None
+    at_work = _whole((demand.ongoing - demand.queued) / slots) if slots else 1
+    replicas = max(at_work, _whole(demand.queued / scaling.target))
+    return Want(replicas, f"{demand.queued:.3g} requests wait, {scaling.target:g} a replica")
+
+
+def _for_use(scaling: Scaling, seen: Seen) -> Want | None:
+    if seen.used is None or not seen.ready:
+        return None
+    target = scaling.target or BUSY
+    ratio = seen.used / target
+    replicas = seen.ready if abs(ratio - 1.0) <= TOLERANCE else _whole(seen.ready * ratio)
+    return Want(
+        replicas, f"{seen.ready} replicas use {seen.used:.0%} of what they hold, {target:.0%} is meant"
+    )
+
+
+def _for_slo(service: Service, seen: Seen) -> Want | None:
+    """The most that any promised latency needs; None while too few answers have been timed."""
+    slots, slo, recent = service.access.concurrency, service.slo, seen.demand.recent
+    if sum(recent.served) < ANSWERS_MIN:
+        return None
+    wants: list[Want | None] = []
+    if slots:
+        served = times_of(recent.served, recent.served_s)
+        assert served is not None
+        if slo.p95_s is not None:
+            wants.append(_queued(seen.demand, served, served, slots, "a p95", slo.p95_s))
+        if slo.ttft_p95_s is not None:
+            first = times_of(seen.demand.calm.first_byte) or served
+            wants.append(
+                _queued(seen.demand, served, first, slots, "a p95 to the first token", slo.ttft_p95_s)
+            )
+        wants.append(_backlog(seen.demand, served, slots))
+    calm = seen.demand.calm
+    wants.append(_slowed(seen, calm.per_token, recent.per_token, "a p95 per further token", slo.tpot_p95_s))
+    if not slots:
+        wants.append(_slowed(seen, calm.latency, recent.latency, "a p95", slo.p95_s))
+        first = "a p95 to the first token"
+        wants.append(_slowed(seen, calm.first_byte, recent.first_byte, first, slo.ttft_p95_s))
+    return max((want for want in wants if want), key=lambda want: want.replicas, default=None)
+
+
+def _queued(demand: Demand, served: Times, answer: Times, slots: int, what: str, limit_s: float) -> Want:
+    """Each replica takes `slots` requests at a time, further ones wait in one queue; what is promised is there `answer`
+    after a replica has begun."""
+    rate = rate_per_s(demand)
+    stream = Stream(rate, demand.dispersion)
+    servers = fewest_servers(stream, served, SLO_MARGIN * limit_s, answer=answer, at_a_time=slots)
+    said = f"{rate:.3g} requests/s at {_span(served.mean_s)} each"
+    if servers is None:
+        replicas = _whole(rate * served.mean_s / slots / BUSY)
+        return Want(replicas, f"{said} do not keep {what} of {_span(limit_s)}, however many replicas")
+    replicas = max(1, servers // slots)
+    return Want(replicas, f"{said} need {_replicas(replicas)} for {what} of {_span(limit_s)}")
+
+
+def _backlog(demand: Demand, served: Times, slots: int) -> Want:
+    rate = rate_per_s(demand)
+    replicas = _whole((rate + demand.waiting / BACKLOG_S) * served.mean_s / slots)
+    said = f"{demand.waiting} requests wait and {rate:.3g}/s come at {_span(served.mean_s)} each"
+    return Want(replicas, f"{said}: {_replicas(replicas)} catch up in {BACKLOG_S:g} s")
+
+
+def _slowed(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: float | None) -> Want | None:
+    """Where a replica takes any number of requests they slow each other down. As under processor sharing, to
+    1 / (1 - busy) of the time that they take alone (L. Kleinrock, *Queueing Systems* II, 1976): that tells how busy
+    replicas are, and with how many they would be less so."""
+    alone_s, slowed_s = quantile_s(calm, WORST_S), quantile_s(now, WORST_S)
+    if limit_s is None or alone_s is None or slowed_s is None or not seen.ready:
+        return None
+    rate = rate_per_s(seen.demand)
+    if rate:
+        slowed_s = max(slowed_s, alone_s * _growth(seen.demand, rate))
+    busy = max(0.0, 1.0 - alone_s / slowed_s)
+    allowed = 1.0 - alone_s / (SLO_MARGIN * limit_s)
+    if allowed <= 0.0:
+        return Want(
+            seen.ready, f"{_span(alone_s)} are taken without load: {what} of {_span(limit_s)} is out of reach"
+        )
+    # one look at a calm minute says little about how many fewer would do
+    replicas = max(_whole(seen.ready * busy / allowed), math.ceil(seen.ready / 2))
+    said = f"{seen.ready} replicas answer in {_span(slowed_s)} (p95) what takes {_span(alone_s)} alone"
+    return Want(replicas, f"{said}: {_replicas(replicas)} for {what} of {_span(limit_s)}")
+
+
+def _growth(demand: Demand, rate: float) -> float:
+    """How much longer requests are there than they were on average when it was calm, by Little's law."""
+    calm, recent = demand.calm, demand.recent
+    mean_s = calm.served_s / sum(calm.served) if sum(calm.served) else recent.served_s / sum(recent.served)
+    return demand.ongoing / rate / mean_s if mean_s else 1.0
+
+
+def _whole(replicas: float) -> int:
+    """At least one: none is only for services that sleep."""
+    return max(1, math.ceil(replicas - 1e-9))
+
+
+def _replicas(count: int) -> str:
+    return "1 replica" if count == 1 else f"{count} replicas"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1.0 else f"{seconds:.3g} s"

@@ -1,0 +1,138 @@
+"""How many replicas what is asked of a service needs, by each metric."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from suanli.domain.traffic import BUCKETS, Demand, Window, bucket_of
+from suanli.domain.workload import Access, Floor, Scaling, Service, Slo
+from suanli.policies.autoscale.wanted import Seen, Want, metric_of, rate_per_s, wanted
+
+MONDAY_S = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
+
+
+def answers(seconds: float, count: int = 100) -> tuple[int, ...]:
+    histogram = [0] * BUCKETS
+    histogram[bucket_of(seconds)] = count
+    return tuple(histogram)
+
+
+def window(latency_s: float, served_s: float, count: int = 100) -> Window:
+    latency, served = answers(latency_s, count), answers(served_s, count)
+    return Window(
+        requests=count, latency=latency, first_byte=latency, served=served, served_s=count * served_s
+    )
+
+
+def asked(per_s: float, *, since_s: float = 60.0, before_per_s: float = 0.0, **more: object) -> Demand:
+    """So many requests a second for `since_s`, before that others."""
+    arrivals = tuple(
+        (s, round(per_s * min(s, since_s) + before_per_s * max(0.0, s - since_s)))
+        for s in (2.0, 5.0, 15.0, 60.0)
+    )
+    return Demand(known=True, arrivals=arrivals, **more)  # type: ignore[arg-type]
+
+
+def want(service: Service, demand: Demand, *, ready: int = 1, used: float | None = None) -> Want:
+    found = wanted(service, Seen(demand=demand, ready=ready, used=used), MONDAY_S)
+    assert found is not None
+    return found
+
+
+SERIAL = Service(replicas_max=20, slo=Slo(p95_s=0.2), access=Access(concurrency=1))
+
+
+def test_the_metric_is_the_slo_where_a_latency_is_promised_and_concurrency_elsewhere() -> None:
+    assert metric_of(SERIAL) == "slo"
+    assert metric_of(Service(slo=Slo(availability=0.99))) == "concurrency"
+    assert metric_of(Service(slo=Slo(p95_s=1.0), scaling=Scaling(metric="rps", target=1.0))) == "rps"
+
+
+def test_a_promised_latency_says_how_many_replicas_and_why() -> None:
+    found = want(SERIAL, asked(60.0, recent=window(0.05, 0.05)))
+    assert found == Want(4, "60 requests/s at 50 ms each need 4 replicas for a p95 of 200 ms")
+    assert want(SERIAL, asked(15.0, recent=window(0.05, 0.05))).replicas == 2
+    assert want(SERIAL, asked(0.0, recent=window(0.05, 0.05))).replicas == 1
+
+
+def test_what_waits_already_is_caught_up_with() -> None:
+    found = want(SERIAL, asked(60.0, recent=window(0.05, 0.05), waiting=300))
+    assert found.replicas == 6
+    assert "300 requests wait" in found.why
+
+
+def test_a_latency_out_of_reach_gets_replicas_enough_to_serve_and_says_so() -> None:
+    found = want(SERIAL, asked(20.0, recent=window(0.4, 0.4)))
+    assert found.replicas == 12
+    assert "however many" in found.why
+
+
+def test_until_answers_have_been_timed_ongoing_requests_decide() -> None:
+    assert want(SERIAL, asked(60.0, ongoing=7.0)).replicas == 10
+
+
+def test_a_burst_counts_as_soon_as_chance_cannot_explain_it() -> None:
+    steady = asked(15.0)
+    burst = [rate_per_s(asked(60.0, since_s=s, before_per_s=15.0)) for s in (0.5, 2.0, 5.0, 15.0)]
+    assert rate_per_s(steady) == pytest.approx(15.0)
+    assert burst[0] < 20.0
+    assert burst[1:] == sorted(burst[1:])
+    assert burst[1] > 45.0
+
+
+def test_replicas_that_slow_each_other_down_become_more_and_idle_ones_at_most_half_as_many() -> None:
+    service = Service(replicas_max=20, slo=Slo(p95_s=0.2))
+    calm = window(0.05, 0.05)
+    slow = asked(60.0, calm=calm, recent=window(0.4, 0.4), ongoing=24.0)
+    assert want(service, slow, ready=4).replicas == 6
+    idle = asked(60.0, calm=calm, recent=window(0.05, 0.05), ongoing=3.0)
+    assert want(service, idle, ready=8).replicas == 4
+
+
+@pytest.mark.parametrize(
+    ("scaling", "demand", "used", "replicas"),
+    [
+        (Scaling(metric="concurrency", target=4.0), Demand(known=True, ongoing=9.0), None, 3),
+        (Scaling(metric="rps", target=20.0), asked(61.0), None, 4),
+        (Scaling(metric="queue", target=5.0), Demand(known=True, queued=21.0, ongoing=23.0), None, 5),
+        (Scaling(metric="queue", target=5.0), Demand(known=True, ongoing=3.0), None, 3),
+        (Scaling(metric="utilisation", target=0.5), Demand(known=True), 0.9, 4),
+        (Scaling(metric="utilisation", target=0.5), Demand(known=True), 0.52, 2),
+    ],
+)
+def test_each_metric_has_its_target_for_one_replica(
+    scaling: Scaling, demand: Demand, used: float | None, replicas: int
+) -> None:
+    service = Service(replicas_max=20, scaling=scaling, access=Access(concurrency=1))
+    assert want(service, demand, ready=2, used=used).replicas == replicas
+
+
+def test_use_that_nobody_measured_says_nothing() -> None:
+    service = Service(scaling=Scaling(metric="utilisation"))
+    assert wanted(service, Seen(demand=Demand(known=True), ready=2), 0.0) is None
+
+
+def test_a_schedule_holds_by_the_clocks_of_its_zone_until_the_next_entry() -> None:
+    floors = (
+        Floor(at_s=8 * 3600.0, days=(0, 1, 2, 3, 4), replicas=4),
+        Floor(at_s=20 * 3600.0, replicas=1),
+    )
+    scaling = Scaling(metric="schedule", floors=floors, timezone="Asia/Shanghai")
+    service = Service(replicas_max=9, scaling=scaling)
+    seen = Seen(demand=Demand(known=True), ready=1)
+
+    def at(day: int, hour_of_shanghai: float) -> int:
+        found = wanted(service, seen, MONDAY_S + day * 86_400 + (hour_of_shanghai - 8) * 3600)
+        assert found is not None
+        return found.replicas
+
+    assert [at(0, 7.9), at(0, 8), at(0, 19.9), at(0, 20), at(1, 7), at(5, 12), at(7, 9)] == [
+        1, 4, 4, 1, 1, 1, 4,
+    ]  # fmt: skip
+
+
+def test_a_schedule_is_a_floor_under_what_is_asked() -> None:
+    floors = (Floor(at_s=0.0, replicas=3),)
+    service = Service(replicas_max=9, scaling=Scaling(metric="rps", target=10.0, floors=floors))
+    assert want(service, asked(0.0)) == Want(3, "the schedule has at least 3")
+    assert want(service, asked(50.0)).replicas == 5
