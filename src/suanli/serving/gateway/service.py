@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 from zlib import crc32
 
-from suanli.serving.gateway.balance import BALANCERS, mixed, smooth, sticky
+from suanli.policies.balancing import BALANCERS, has_room, mixed, smooth, sticky
 from suanli.serving.gateway.routes import Route, Target
 from suanli.serving.gateway.stats import ServiceStats, Traffic
 from suanli.serving.gateway.upstream import Replica
@@ -305,6 +305,6 @@ def _free(replicas: list[Replica], avoided: tuple[Replica, ...], now_s: float) -
     for replica in replicas:
         if (replica.breaker.failures and not replica.breaker.passes(now_s)) or replica in avoided:
             broken += 1
-        elif not replica.in_flight_max or replica.in_flight < replica.in_flight_max:
+        elif has_room(replica):
             free.append(replica)
     return free, broken

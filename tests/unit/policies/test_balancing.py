@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suanli.serving.gateway.balance import BALANCERS, BOUND, affine, mixed, smooth, sticky, weighted
+from suanli.policies.balancing import BALANCERS, BOUND, affine, mixed, smooth, sticky, weighted
 
 
 @dataclass
 class Replica:
     in_flight: int = 0
+    in_flight_max: int = 0
     speed: float = 1.0
     name_hash: int = 0
 

@@ -16,9 +16,11 @@ _MASK = 2**64 - 1
 
 
 class Candidate(Protocol):
-    """A replica: how many requests it works on, its speed relative to the others, and a 64-bit hash of its name."""
+    """A replica: how many requests it works on, and may be given (0: any), its speed relative to the others, and a
+    64-bit hash of its name."""
 
     in_flight: int
+    in_flight_max: int
 
     @property
     def speed(self) -> float: ...
@@ -29,6 +31,11 @@ class Candidate(Protocol):
 Balancer = Callable[[Sequence[Candidate], int, int | None], int]
 """`(candidates, turn, affinity)`: `turn` counts the requests of the service, `affinity` is a hash of what should stay
 together, None where nothing should."""
+
+
+def has_room(candidate: Candidate) -> bool:
+    """May it be given one more?"""
+    return not candidate.in_flight_max or candidate.in_flight < candidate.in_flight_max
 
 
 def round_robin(candidates: Sequence[Candidate], turn: int, affinity: int | None) -> int:
