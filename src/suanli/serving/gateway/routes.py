@@ -39,7 +39,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One service. `models` are the names under which an OpenAI request may ask for it, its own among them.
 
-    `balance` is a name of `policies.balancing.BALANCERS`. A replica is given at most `concurrency_max` requests at once by all
+    `balance` is a name of `balancing.BALANCERS`. A replica is given at most `concurrency_max` requests at once by all
     gateways together (0: no limit); at most `queue_max` wait for one, each for `queue_s`; where the service has no
     replica, for `hold_s`, while the controller wakes one. A whole answer may take `deadline_s`. `idempotent`: a request
     may be sent again after a replica got it and died before it answered. `hedge_after_s`: a second replica is asked
