@@ -160,7 +160,7 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
 
     metric: str = ""
     target: float | None = None
-    upscale_delay_s: float = 2.0
+    upscale_delay_s: float = 0.5
     downscale_delay_s: float = 300.0
     forecast: str = "off"
     floors: tuple[Floor, ...] = ()

@@ -4,7 +4,7 @@ from collections import deque
 
 import msgspec
 
-STRETCHES_S = (2.0, 5.0, 15.0, 60.0)
+STRETCHES_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Over which arrivals are counted: a burst shows in the short ones, the usual rate in the long one."""
 
 ONGOING_S = 10.0

@@ -12,7 +12,7 @@ from suanli.policies.autoscale.schedule import floor_at
 SLO_MARGIN = 0.8
 """Replicas are planned for this share of a promised latency: the model is an approximation, and rates move."""
 
-BACKLOG_S = 5.0
+BACKLOG_S = 2.0
 """What waits already shall be gone within so long, beside what comes meanwhile."""
 
 SURE = 2.0
