@@ -1,0 +1,315 @@
+"""Simulated against real: the share of a service's requests within its limit, on cells of rate, replicas and balancing.
+
+Each cell runs for real: processes that hold each request for a drawn time, one at a time, behind a gateway process,
+asked by a client at drawn instants whatever has been answered. The simulator plays the same instants and times
+(`simulated`), so that chance cancels and what is left is what the simulator has wrong; and, as a user would ask it who
+knows only the rate and how long requests take, 200,000 drawn anew (`foreseen`), chance of the real run included.
+What a request takes beside its work is calibrated beforehand on services that are no cells.
+
+python serve_cells.py           writes results/serve_cells.json and results/serve_cells.svg
+python serve_cells.py --quick   a few cells, shortly; writes nothing
+"""
+
+import hashlib
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import bars
+import msgspec
+import numpy as np
+import psutil
+from serve_cells_load import Asked, Told
+from serve_load import KEY
+
+from suanli.domain.workload import Access
+from suanli.serving.gateway.routes import Key, Revision, Route, Routes, Target
+from suanli.serving.gateway.routes_file import write_routes
+from suanli.sim.serving import Fleet, Overheads, Requests, serve
+from suanli.sim.serving_arrivals import Stretch, poisson
+from suanli.sim.serving_metrics import attainment, percentile_s, violation_seconds
+
+HERE = Path(__file__).parent
+MEAN_S = 0.05
+"""What a request takes on a replica of speed 1, on average."""
+
+LENGTH_S, QUICK_S = 60.0, 12.0
+AT_ONCE = 5
+"""Cells that run at the same time: two processors are less than half busy then."""
+
+FORESEEN = 200_000
+QUICK_EVERY = 5
+"""`--quick` takes each so manieth cell."""
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """Replicas by speed, busy for that share of their time. `concurrency` 1: requests wait at the gateway; 0: at the
+    replicas, so that it matters who is chosen. `limit_s` is the SLO's."""
+
+    speeds: tuple[float, ...]
+    busy: float
+    work: str
+    balance: str = "least-outstanding"
+    concurrency: int = 1
+    queue: int = 1000
+    queue_s: float = 30.0
+    limit_s: float
+
+    @property
+    def per_s(self) -> float:
+        return self.busy * sum(self.speeds) / MEAN_S
+
+    @property
+    def access(self) -> Access:
+        return Access(
+            balance=self.balance, concurrency=self.concurrency, queue=self.queue, queue_s=self.queue_s
+        )
+
+
+def _cells() -> Iterator[Cell]:
+    for replicas, busy in ((1, 0.3), (1, 0.6), (1, 0.8), (2, 0.5), (2, 0.75), (2, 0.9),
+                           (4, 0.7), (4, 0.85), (4, 0.95), (6, 0.9)):  # fmt: skip
+        yield Cell(speeds=(1.0,) * replicas, busy=busy, work="constant", limit_s=0.08)
+    for replicas, busy in ((2, 0.5), (2, 0.8), (4, 0.7), (4, 0.9)):
+        yield Cell(speeds=(1.0,) * replicas, busy=busy, work="lognormal", limit_s=0.15)
+    unlimited = [
+        ("round-robin", "constant", 2, 0.7), ("round-robin", "lognormal", 3, 0.6), ("round-robin", "lognormal", 4, 0.8),
+        ("least-outstanding", "lognormal", 3, 0.7), ("least-outstanding", "lognormal", 4, 0.85),
+        ("power-of-two", "constant", 4, 0.8), ("power-of-two", "lognormal", 4, 0.7),
+        ("power-of-two", "lognormal", 6, 0.6),
+    ]  # fmt: skip
+    for balance, work, replicas, busy in unlimited:
+        yield Cell(
+            speeds=(1.0,) * replicas, busy=busy, work=work, balance=balance, concurrency=0, limit_s=0.15
+        )
+    for speeds, busy, work in (((1.0, 0.5), 0.6, "constant"), ((1.0, 1.0, 0.5, 0.5), 0.75, "lognormal")):
+        yield Cell(speeds=speeds, busy=busy, work=work, balance="weighted", concurrency=0, limit_s=0.15)
+    yield Cell(speeds=(1.0,), busy=0.9, work="constant", queue=2, limit_s=0.15)
+    yield Cell(speeds=(1.0, 1.0), busy=0.95, work="lognormal", queue_s=0.05, limit_s=0.15)
+
+
+CELLS = tuple(_cells())
+
+
+def cells(quick: bool) -> dict[str, Any]:
+    """Run all for real, several at a time, and play them. `quick`: a few of them, shortly."""
+    chosen, length_s = (CELLS[::QUICK_EVERY], QUICK_S) if quick else (CELLS, LENGTH_S)
+    overheads = calibrated()
+    rows: list[dict[str, Any]] = []
+    for first in range(0, len(chosen), AT_ONCE):
+        some = chosen[first : first + AT_ONCE]
+        print(f"cells {first + 1} to {first + len(some)} of {len(chosen)} ...", file=sys.stderr, flush=True)
+        asked = [_asked(cell, first + at, length_s) for at, cell in enumerate(some)]
+        told, busy = run(some, asked)
+        rows += [
+            _compared(*each, overheads, first + at, busy)
+            for at, each in enumerate(zip(some, asked, told, strict=True))
+        ]
+    off = [row["off_points"] for row in rows]
+    return {
+        "overheads_ms": {name: round(1000 * s, 3) for name, s in msgspec.structs.asdict(overheads).items()},
+        "seconds_each": length_s,
+        "worst_points": max(off),
+        "mean_points": round(sum(off) / len(off), 3),
+        "cells": rows,
+    }
+
+
+def draw(told: Mapping[str, Any], path: Path) -> Path:
+    """What was measured as bars, what was simulated as marks on them."""
+    panels = [
+        bars.Panel(
+            title=f"{cells_of} of requests within the limit",
+            note="bar: real, line: simulated with the same arrivals and times, in %",
+            bars=tuple(
+                bars.Bar(row["cell"], 100 * row["real"], mark=100 * row["simulated"])
+                for row in told["cells"]
+                if (row["concurrency"] == 1) == pooled
+            ),
+        )
+        for cells_of, pooled in (("Queue at the gateway: share", True), ("Queues at replicas: share", False))
+    ]
+    return bars.write(path, panels)
+
+
+# --- one cell
+
+
+def _asked(cell: Cell, seed: int, length_s: float) -> Asked:
+    rng = np.random.default_rng([4, seed])
+    arrive_s = poisson([Stretch(cell.per_s, length_s)], rng)
+    return Asked(f"cell-{seed}", arrive_s.tolist(), _work_s(cell, len(arrive_s), rng).tolist())
+
+
+def _work_s(cell: Cell, count: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """All the same, or lognormal with a standard deviation as large as the mean."""
+    if cell.work == "constant":
+        return np.full(count, MEAN_S)
+    variance = math.log(2.0)
+    return rng.lognormal(math.log(MEAN_S) - variance / 2, math.sqrt(variance), count)
+
+
+def _compared(
+    cell: Cell, asked: Asked, told: Told, overheads: Overheads, seed: int, cpu_busy: float
+) -> dict[str, Any]:
+    arrive_s, status = np.array(asked.arrive_s), np.array(told.status)
+    real_s = np.where(status == 200, told.latency_s, math.inf)
+    fleet = Fleet(speeds=cell.speeds)
+    same = serve(Requests(arrive_s, np.array(asked.work_s)), fleet, cell.access, overheads=overheads)
+    rng = np.random.default_rng([5, seed])
+    instants = poisson([Stretch(cell.per_s, FORESEEN / cell.per_s)], rng)
+    anew = serve(
+        Requests(instants, _work_s(cell, len(instants), rng)), fleet, cell.access, overheads=overheads
+    )
+    real, simulated = attainment(real_s, cell.limit_s), attainment(same.latency_s, cell.limit_s)
+    work_s = np.array(asked.work_s)
+    slack_s = np.array(told.held_s)[status == 200].mean() - work_s[status == 200].mean()
+    return {
+        "cell": _name(cell),
+        "per_s": round(cell.per_s, 2),
+        "replicas": list(cell.speeds),
+        "balance": cell.balance,
+        "concurrency": cell.concurrency,
+        "limit_ms": round(1000 * cell.limit_s),
+        "requests": len(arrive_s),
+        "failed": int((~np.isin(status, (200, 503))).sum()),
+        "refused": [int((status == 503).sum()), int(same.refused.sum())],
+        "real": round(real, 5),
+        "simulated": round(simulated, 5),
+        "foreseen": round(attainment(anew.latency_s, cell.limit_s), 5),
+        "off_points": round(100 * abs(real - simulated), 3),
+        "sampling_points": round(100 * math.sqrt(real * (1 - real) / len(arrive_s)), 3),
+        "p95_ms": [_ms(percentile_s(real_s, 0.95)), _ms(percentile_s(same.latency_s, 0.95))],
+        "violation_s": [
+            violation_seconds(arrive_s, latency_s, cell.limit_s) for latency_s in (real_s, same.latency_s)
+        ],
+        "held_beyond_ms": None if len(set(cell.speeds)) > 1 else _ms(slack_s),
+        "cpu_busy": round(cpu_busy, 2),
+    }
+
+
+def _name(cell: Cell) -> str:
+    kind = "" if set(cell.speeds) == {1.0} else ", unlike"
+    queue = f", queue {cell.queue}" if cell.queue < 1000 else ""
+    wait = f", wait {1000 * cell.queue_s:.0f} ms" if cell.queue_s < 1 else ""
+    where = "" if cell.concurrency else f" {cell.balance}"
+    return f"{cell.work} {len(cell.speeds)} at {cell.busy:.0%}{where}{kind}{queue}{wait}"
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * float(seconds), 2)
+
+
+# --- what a request takes beside its work
+
+
+def calibrated() -> Overheads:
+    """From two services that are no cells, beside two that only make load: one whose requests never wait, and one that
+    has all its requests waiting at the gateway from the start.
+
+    Of the first: how long its replicas are held beyond the work, and what answers take beyond that. Of the second: what
+    passes at the gateway between answers beyond what the replica is held, which is the way there and back.
+    """
+    quiet = Cell(speeds=(1.0, 1.0), busy=0.3, work="constant", balance="round-robin", limit_s=1.0)
+    full = Cell(speeds=(1.0,), busy=1.0, work="constant", limit_s=1.0)
+    loads = [Cell(speeds=(1.0,) * 4, busy=busy, work="lognormal", limit_s=1.0) for busy in (0.7, 0.8)]
+    length_s, waiting = 15.0, 250
+    asked = [
+        Asked("quiet", (np.arange(1, length_s * quiet.per_s) / quiet.per_s).tolist(), []),
+        Asked("full", [0.5] * waiting, []),
+        *(_asked(load, 1000 + at, length_s) for at, load in enumerate(loads)),
+    ]
+    for each in asked[:2]:
+        each.work_s = [MEAN_S] * len(each.arrive_s)
+    (idle, backlog, *_), _busy = run([quiet, full, *loads], asked)
+    held_s, latency_s = np.array(idle.held_s), np.array(idle.latency_s)
+    over_s = np.sort(np.array(backlog.sent_s) + np.array(backlog.latency_s))
+    hop_s = float(np.diff(over_s).mean()) - float(np.mean(backlog.held_s[1:]))
+    return Overheads(
+        entry_s=float(np.mean(latency_s - held_s)) - hop_s,
+        hop_s=hop_s,
+        slack_s=float(held_s.mean()) - MEAN_S,
+    )
+
+
+# --- processes
+
+
+def run(some: Sequence[Cell], asked: Sequence[Asked]) -> tuple[list[Told], float]:
+    """All of them at once behind one gateway; what was told, and how busy the processors were meanwhile."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        ports = [[_started(stack, "replica", str(speed)) for speed in cell.speeds] for cell in some]
+        routes = tuple(
+            _route(cell, each.service, at) for cell, each, at in zip(some, asked, ports, strict=True)
+        )
+        key = Key(
+            name="bench", digest=hashlib.sha256(KEY).hexdigest(), requests_per_s=1e6, tokens_per_min=1e12
+        )
+        write_routes(folder, Routes(version=1, routes=routes, keys=(key,)))
+        port = stack.enter_context(_gateway(folder))
+        file = folder / "asked.json"
+        file.write_bytes(msgspec.json.encode(list(asked)))
+        psutil.cpu_percent()
+        command = [sys.executable, str(HERE / "serve_cells_load.py"), "client", str(port), str(file)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        busy = psutil.cpu_percent() / 100
+    return msgspec.json.decode(done.stdout, type=list[Told]), busy
+
+
+def _started(stack: ExitStack, *arguments: str) -> int:
+    """The port of a process that ends with the stack."""
+    command = [sys.executable, str(HERE / "serve_cells_load.py"), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+def _route(cell: Cell, service: str, ports: Sequence[int]) -> Route:
+    targets = tuple(
+        Target(key=f"{service}/{at}", attempt=1, host="127.0.0.1", port=port, speed=speed)
+        for at, (port, speed) in enumerate(zip(ports, cell.speeds, strict=True))
+    )
+    return Route(
+        service=service,
+        models=(),
+        revisions=(Revision(number=1, share=1.0, targets=targets),),
+        balance=cell.balance,
+        concurrency_max=cell.concurrency,
+        queue_max=cell.queue,
+        queue_s=cell.queue_s,
+    )
+
+
+@contextmanager
+def _gateway(folder: Path) -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-m", "suanli.serving.gateway", "--dir", str(folder)])
+    try:
+        while not ((folder / "gateway.json").exists() and (folder / "worker-0.json").exists()):
+            assert process.poll() is None, "the gateway did not start"
+            time.sleep(0.02)
+        yield msgspec.json.decode((folder / "gateway.json").read_bytes())["port"]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    quick = "--quick" in sys.argv[1:]
+    told = cells(quick)
+    for row in told["cells"]:
+        print(row, flush=True)
+    print({name: value for name, value in told.items() if name != "cells"})
+    if not quick:
+        results = HERE / "results"
+        text = msgspec.json.format(msgspec.json.encode(told), indent=1)
+        (results / "serve_cells.json").write_bytes(text + b"\n")
+        draw(told, results / "serve_cells.svg")

@@ -1,0 +1,204 @@
+"""Processes of the cells: a replica that takes as long as it is told, and a client that asks at given instants.
+
+python serve_cells_load.py replica SPEED     prints its port; GET .../work/SECONDS is answered after SECONDS / SPEED,
+                                             one request at a time, with how long it was held
+python serve_cells_load.py client PORT FILE  asks as FILE says (`Asked`), prints what came of it (`Told`)
+"""
+
+import asyncio
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import httptools
+import msgspec
+from serve_load import KEY
+
+CONNECTIONS = 64
+"""Open before the first request; more are opened where all are in use."""
+
+
+class Asked(msgspec.Struct):
+    """Of one cell: when to ask, in seconds from the start, ascending, and for how long a replica shall work."""
+
+    service: str
+    arrive_s: list[float]
+    work_s: list[float]
+
+
+class Told(msgspec.Struct):
+    """Of one cell, by request: status, how long after it was sent the answer was there, when it was sent, and how long
+    the replica was held (0 where no replica answered)."""
+
+    status: list[int]
+    latency_s: list[float]
+    sent_s: list[float]
+    held_s: list[float]
+
+
+# --- the replica
+
+
+class Worker:
+    """Works on one request at a time, in the order in which they came."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self.queue: deque[tuple[Replica, float]] = deque()
+        self.busy = False
+
+    def add(self, asker: "Replica", work_s: float) -> None:
+        self.queue.append((asker, work_s / self.speed))
+        if not self.busy:
+            self.begin()
+
+    def begin(self) -> None:
+        self.busy = bool(self.queue)
+        if self.queue:
+            asker, takes_s = self.queue.popleft()
+            asyncio.get_running_loop().call_later(takes_s, self.end, asker, time.perf_counter())
+
+    def end(self, asker: "Replica", began_s: float) -> None:
+        asker.answer(time.perf_counter() - began_s)
+        self.begin()
+
+
+class Replica(asyncio.Protocol):
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.parser = httptools.HttpRequestParser(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_url(self, url: bytes) -> None:
+        self.work_s = float(url.rpartition(b"/")[2])
+
+    def on_message_complete(self) -> None:
+        self.worker.add(self, self.work_s)
+
+    def answer(self, held_s: float) -> None:
+        body = b"%.7f" % held_s
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(head + body)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def replica(speed: float) -> None:
+    worker = Worker(speed)
+    server = await asyncio.get_running_loop().create_server(lambda: Replica(worker), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+# --- the client
+
+
+class Client(asyncio.Protocol):
+    """A connection, for one request at a time."""
+
+    def __init__(self, load: "Load") -> None:
+        self.load = load
+        self.cell = self.number = 0
+        self.body = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.parser = httptools.HttpResponseParser(self)
+
+    def ask(self, cell: int, number: int, message: bytes) -> None:
+        self.cell, self.number, self.body = cell, number, b""
+        self.load.told[cell].sent_s[number] = time.perf_counter() - self.load.began_s
+        self.transport.write(message)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.load.answered(self, self.parser.get_status_code())
+
+
+class Load:
+    """Asks at its instants, whatever has been answered by then."""
+
+    def __init__(self, port: int, cells: list[Asked]) -> None:
+        self.port = port
+        self.told = [_untold(len(cell.arrive_s)) for cell in cells]
+        self.cells = cells
+        self.plan = sorted(
+            (at_s, c, n) for c, cell in enumerate(cells) for n, at_s in enumerate(cell.arrive_s)
+        )
+        self.next = 0
+        self.left = len(self.plan)
+        self.idle: list[Client] = []
+        self.opening: set[asyncio.Task[None]] = set()
+        self.over = asyncio.Event()
+
+    async def open(self) -> Client:
+        loop = asyncio.get_running_loop()
+        _, client = await loop.create_connection(lambda: Client(self), "127.0.0.1", self.port)
+        return client
+
+    async def run(self) -> None:
+        self.idle = [await self.open() for _ in range(CONNECTIONS)]
+        self.began_s = time.perf_counter() + 0.1
+        self.send_due()
+        await self.over.wait()
+
+    def send_due(self) -> None:
+        now_s = time.perf_counter() - self.began_s
+        while self.next < len(self.plan) and self.plan[self.next][0] <= now_s:
+            self.send(*self.plan[self.next][1:])
+            self.next += 1
+        if self.next < len(self.plan):
+            asyncio.get_running_loop().call_later(self.plan[self.next][0] - now_s, self.send_due)
+
+    def send(self, cell: int, number: int) -> None:
+        asked = self.cells[cell]
+        message = (
+            b"GET /services/%b/work/%.7f HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %b\r\n\r\n"
+            % (asked.service.encode(), asked.work_s[number], KEY)
+        )
+        if self.idle:
+            self.idle.pop().ask(cell, number, message)
+        else:
+            task = asyncio.get_running_loop().create_task(self.send_anew(cell, number, message))
+            self.opening.add(task)
+            task.add_done_callback(self.opening.discard)
+
+    async def send_anew(self, cell: int, number: int, message: bytes) -> None:
+        (await self.open()).ask(cell, number, message)
+
+    def answered(self, client: Client, status: int) -> None:
+        told, number = self.told[client.cell], client.number
+        told.latency_s[number] = time.perf_counter() - self.began_s - told.sent_s[number]
+        told.status[number] = status
+        told.held_s[number] = float(client.body) if status == 200 else 0.0
+        self.idle.append(client)
+        self.left -= 1
+        if not self.left:
+            self.over.set()
+
+
+def _untold(count: int) -> Told:
+    return Told([0] * count, [0.0] * count, [0.0] * count, [0.0] * count)
+
+
+async def client(port: int, asked: list[Asked]) -> None:
+    load = Load(port, asked)
+    await load.run()
+    sys.stdout.buffer.write(msgspec.json.encode(load.told))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "replica":
+        asyncio.run(replica(float(sys.argv[2])))
+    else:
+        told = msgspec.json.decode(Path(sys.argv[3]).read_bytes(), type=list[Asked])
+        asyncio.run(client(int(sys.argv[2]), told))
