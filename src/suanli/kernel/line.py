@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suanli.domain.record import Record, Status
-from suanli.domain.workload import Workload
+from suanli.domain.workload import Kind, Workload
 from suanli.perf.durations import DurationHistory, Likeness, declared_s, likeness, saved_s
 from suanli.policies.table import Floats, Indices
 
@@ -28,8 +28,8 @@ _AT = {name: i for i, name in enumerate(_COLUMNS)}
 class Line:
     """`add` and `remove` are O(1), for n rows the columns are O(n). The order of rows means nothing.
 
-    `kinds` numbers what is alike in all that decides whether there is room for it: its demand, size and labels, and its
-    team where that has a quota.
+    `kinds` numbers what is alike in all that decides whether there is room for it: its demand, size and labels,
+    whether it serves, and its team where that has a quota.
     `special` are those of whom it takes a look at others, or at the time, to know whether they may start.
     """
 
@@ -77,7 +77,7 @@ class Line:
             np.inf if w.deadline_s is None else w.deadline_s,
         )
         labels = tuple(sorted(w.node_labels.items())) if w.node_labels else ()
-        shape = (w.demand, w.nodes, w.elastic_nodes, labels)
+        shape = (w.demand, w.nodes, w.elastic_nodes, labels, w.kind is Kind.SERVE)
         self._shapes[row] = number = self._shape_of.setdefault(shape, len(self._shape_of))
         speeds = tuple(sorted(w.speeds.items())) if w.speeds else ()
         self._claims[row] = claim = self._claim_of.setdefault((number, speeds), len(self._claim_of))

@@ -3,11 +3,13 @@
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
 from heapq import heappush, heapreplace
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from suanli.domain.record import Placement, Record, Status
+from suanli.domain.workload import Kind
 from suanli.kernel.asks import Wants
 from suanli.kernel.holdings import Holdings
 from suanli.kernel.state import State
@@ -19,6 +21,17 @@ PRIORITY_MAX = 100
 
 NODES_SEARCHED_MAX = 256
 """Nodes on which one search looks for victims, beyond those that it needs; those with the cheapest go first."""
+
+
+class Claim(NamedTuple):
+    """With what declared priority room is asked for, and whether for a replica of a service."""
+
+    priority: int
+    serves: bool = False
+
+
+def claim_of(record: Record) -> Claim:
+    return Claim(record.workload.priority, record.workload.kind is Kind.SERVE)
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -42,7 +55,8 @@ class Victims:
     """What may be ended for something else: preemptible, not stopping already, on nodes of the table alone.
 
     Each has the standing that it started with (`policies.order.priority`), and only a priority above it may end it.
-    Lives for one step.
+    For a service that of work that saves is what was declared: waiting must not keep it from being taken back at the
+    next peak, and what it did until then is kept. Lives for one step.
     """
 
     def __init__(self, state: State, stopping: Container[str], now_s: float) -> None:
@@ -50,44 +64,48 @@ class Victims:
         self.lost = {record.key: lost_work(record, now_s) for record in chosen}
         chosen.sort(key=lambda r: (self.lost[r.key], r.workload.priority, -r.seq))
         self._held = Holdings(state.table, chosen)
-        points = [standing(float(r.workload.priority), state.waited_s(r, now_s)) for r in chosen]
-        self._standing: Floats = np.array(points, dtype=np.float64)
-        self._ranked: list[float] = np.sort(self._standing).tolist()
+        declared: Floats = np.array([r.workload.priority for r in chosen], dtype=np.float64)
+        points = standing(declared, np.array([state.waited_s(r, now_s) for r in chosen], dtype=np.float64))
+        saves = np.array([r.workload.saves for r in chosen], dtype=np.bool_)
+        self._standing: dict[bool, Floats] = {False: points, True: np.where(saves, declared, points)}
+        self._ranked: dict[bool, list[float]] = {
+            serves: np.sort(each).tolist() for serves, each in self._standing.items()
+        }
         self._gone: Bools = np.zeros(len(chosen), dtype=np.bool_)
         self._position = {record.key: k for k, record in enumerate(chosen)}
         self._rows: dict[int, list[int]] | None = None
-        self._could: dict[int, NodeTable] = {}
-        self._answers: dict[tuple[Wants, int], bool] = {}
+        self._could: dict[tuple[bool, int], NodeTable] = {}
+        self._answers: dict[tuple[Wants, bool, int], bool] = {}
 
     def remove(self, key: str) -> None:
         """It has been chosen: it cannot be ended twice."""
         if key in self._position:
             self._gone[self._position[key]] = True
 
-    def could_make_room(self, table: NodeTable, wants: Wants, priority: int) -> bool:
-        """Whether ending all that may be ended for that priority would make room. O(N), after O(victims) once.
+    def could_make_room(self, table: NodeTable, wants: Wants, claim: Claim) -> bool:
+        """Whether ending all that may be ended for that claim would make room. O(N), after O(victims) once.
 
-        Exact for the table as it was when first asked at that priority; as the step goes on there is less room, so
+        Exact for the table as it was when first asked for such a claim; as the step goes on there is less room, so
         that a yes may have become untrue (`look_again`), but never a no.
         """
-        below = bisect_left(self._ranked, priority)
+        below = self._count_below(claim)
         if not below:
             return False
-        known = self._answers.get((wants, below))
+        known = self._answers.get((wants, claim.serves, below))
         if known is None:
-            could = self.all_ended(table, priority)
-            known = self._answers[wants, below] = any(
+            could = self.all_ended(table, claim)
+            known = self._answers[wants, claim.serves, below] = any(
                 could.may_fit(ask) and int(np.count_nonzero(could.fitting(ask))) >= wants.fewest
                 for ask, _ in wants.alternatives()
             )
         return known
 
-    def all_ended(self, table: NodeTable, priority: int) -> NodeTable:
-        """`table` as if all that may be ended for that priority had left."""
-        below = bisect_left(self._ranked, priority)
-        known = self._could.get(below)
+    def all_ended(self, table: NodeTable, claim: Claim) -> NodeTable:
+        """`table` as if all that may be ended for that claim had left."""
+        at = claim.serves, self._count_below(claim)
+        known = self._could.get(at)
         if known is None:
-            known = self._could[below] = self._held.without(table, self._below(priority))
+            known = self._could[at] = self._held.without(table, self._below(claim))
         return known
 
     def look_again(self) -> None:
@@ -95,26 +113,29 @@ class Victims:
         self._could.clear()
         self._answers.clear()
 
-    def nodes_by_cheapest(self, priority: int) -> list[tuple[int, float]]:
+    def nodes_by_cheapest(self, claim: Claim) -> list[tuple[int, float]]:
         """(node, lost work of its cheapest victim) of all nodes that hold one, ascending."""
-        rows = np.flatnonzero(self._below(priority)[self._held.holder])  # rows are in order of lost work
+        rows = np.flatnonzero(self._below(claim)[self._held.holder])  # rows are in order of lost work
         _, first = np.unique(self._held.node[rows], return_index=True)
         return [
             (int(self._held.node[row]), self.lost[self._held.records[self._held.holder[row]].key])
             for row in rows[np.sort(first)]
         ]
 
-    def on(self, i: int, priority: int) -> list[Record]:
-        """Those on node `i` that may be ended for that priority, least lost work first."""
+    def on(self, i: int, claim: Claim) -> list[Record]:
+        """Those on node `i` that may be ended for that claim, least lost work first."""
         if self._rows is None:
             self._rows = {}
             for node, holder in zip(self._held.node.tolist(), self._held.holder.tolist(), strict=True):
                 self._rows.setdefault(node, []).append(holder)
-        below = self._below(priority)
+        below = self._below(claim)
         return [self._held.records[k] for k in self._rows.get(i, ()) if below[k]]
 
-    def _below(self, priority: int) -> Bools:
-        return (self._standing < priority) & ~self._gone
+    def _below(self, claim: Claim) -> Bools:
+        return (self._standing[claim.serves] < claim.priority) & ~self._gone
+
+    def _count_below(self, claim: Claim) -> int:
+        return bisect_left(self._ranked[claim.serves], claim.priority)
 
 
 def _may_end(record: Record, table: NodeTable) -> bool:
@@ -132,25 +153,25 @@ def is_movable(record: Record) -> bool:
     return len(attempt.placements) == 1
 
 
-def make_room(table: NodeTable, wants: Wants, priority: int, victims: Victims) -> Room | None:
-    """The cheapest room found by ending preemptible work of a standing below `priority`, or None.
+def make_room(table: NodeTable, wants: Wants, claim: Claim, victims: Victims) -> Room | None:
+    """The cheapest room found by ending preemptible work of lower standing than the claim, or None.
 
     `table` must already count as free what is held by work that is stopping. No more nodes are cleared than the
     workload needs at all. On each node the cheapest single victim that is enough competes with victims taken in order
     of lost work; then the nodes with the least lost work make up the gang, and whoever is not needed after all is
     spared. Exact where one node and one victim is enough, greedy beyond. O(searched nodes · victims per node).
     """
-    rooms = [_room_for(table, ask, wants.fewest, priority, victims) for ask, _ in wants.alternatives()]
+    rooms = [_room_for(table, ask, wants.fewest, claim, victims) for ask, _ in wants.alternatives()]
     found = [room for room in rooms if room is not None]
     return min(found, key=lambda room: (room.lost, len(room.victims)), default=None)
 
 
-def _room_for(table: NodeTable, ask: Ask, size: int, priority: int, victims: Victims) -> Room | None:
+def _room_for(table: NodeTable, ask: Ask, size: int, claim: Claim, victims: Victims) -> Room | None:
     free_now = table.fitting(ask)
-    possible = victims.all_ended(table, priority).fitting(ask)
+    possible = victims.all_ended(table, claim).fitting(ask)
     chosen = [int(i) for i in np.flatnonzero(free_now)[:size]]
     ending: dict[str, Record] = {}
-    for i, gone in _cheapest_plans(table, ask, size - len(chosen), possible & ~free_now, priority, victims):
+    for i, gone in _cheapest_plans(table, ask, size - len(chosen), possible & ~free_now, claim, victims):
         chosen.append(i)
         ending.update((victim.key, victim) for victim in gone)
     if len(chosen) < size:
@@ -165,7 +186,7 @@ def _room_for(table: NodeTable, ask: Ask, size: int, priority: int, victims: Vic
 
 
 def _cheapest_plans(
-    table: NodeTable, ask: Ask, count: int, possible: Bools, priority: int, victims: Victims
+    table: NodeTable, ask: Ask, count: int, possible: Bools, claim: Claim, victims: Victims
 ) -> Iterator[tuple[int, tuple[Record, ...]]]:
     """The `count` nodes to clear with the least lost work, and whom to end on each; fewer where there are not so many.
 
@@ -173,10 +194,10 @@ def _cheapest_plans(
     """
     best: list[tuple[float, int, int, int, tuple[Record, ...]]] = []  # a heap, the most expensive on top
     searched = 0
-    for i, cheapest in victims.nodes_by_cheapest(priority) if count else ():
+    for i, cheapest in victims.nodes_by_cheapest(claim) if count else ():
         if len(best) == count and (cheapest > -best[0][0] or searched >= NODES_SEARCHED_MAX):
             break
-        gone = _to_end_on(table, i, ask, victims.on(i, priority), victims.lost) if possible[i] else ()
+        gone = _to_end_on(table, i, ask, victims.on(i, claim), victims.lost) if possible[i] else ()
         if not gone:
             continue
         searched += 1

@@ -46,6 +46,7 @@ class State:
         self.table = NodeTable(fleet.nodes)
         self.served = self.table.copy()
         self._standings: list[float] = []
+        self._saving: list[float] = []
         self._demands: dict[Demand, int] = {}
         self._entitlement: Entitlement | None = None
         self._shapes: Shapes | None = None
@@ -102,6 +103,7 @@ class State:
         twin.durations = self.durations.copy()
         twin.team_use = {team: dict(use) for team, use in self.team_use.items()}
         twin._standings = list(self._standings)
+        twin._saving = list(self._saving)
         twin._demands = dict(self._demands)
         twin._entitlement = None
         twin._shapes = None
@@ -147,9 +149,11 @@ class State:
         """What has been asked for so far. O(distinct demands)."""
         return mix_of((demand, float(count)) for demand, count in self._demands.items())
 
-    def may_be_preempted(self, priority: float) -> bool:
-        """Whether anything runs whose standing is below that priority: if not, no search is needed. O(log live)."""
-        return bool(self._standings) and self._standings[0] < priority
+    def may_be_preempted(self, priority: float, *, serves: bool = False) -> bool:
+        """Whether anything may run whose standing is below that priority, for a service that of `kernel.preempt`: if
+        not, no search is needed. O(1)."""
+        least = [*self._standings[:1], *(self._saving[:1] if serves else ())]
+        return any(points < priority for points in least)
 
     def waited_s(self, record: Record, now_s: float) -> float:
         """Seconds that it has waited for resources: neither for its start time nor for what it depends on."""
@@ -196,14 +200,19 @@ class State:
         if self._entitlement is not None:
             self._entitlement.hold(record, int(sign))
         if record.workload.preemptible:
-            points = self._least_standing(record)
-            if sign > 0:
-                insort(self._standings, points)
-            else:
-                del self._standings[bisect_left(self._standings, points)]
+            _enter(self._standings, self._least_standing(record), sign)
+            if record.workload.saves:
+                _enter(self._saving, float(record.workload.priority), sign)
         use = self.team_use.setdefault(record.workload.team, {})
         for placement in placements:
             add_share(use, placement.share, sign)
+
+
+def _enter(ascending: list[float], points: float, sign: float) -> None:
+    if sign > 0:
+        insort(ascending, points)
+    else:
+        del ascending[bisect_left(ascending, points)]
 
 
 def by_seq(records: Mapping[str, Record]) -> list[Record]:

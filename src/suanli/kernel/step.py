@@ -15,7 +15,7 @@ from suanli.kernel.backfill import Backfill
 from suanli.kernel.defragment import Movable
 from suanli.kernel.explain import Blocked, Explainer, Walk, reserved_for
 from suanli.kernel.patience import SET_ASIDE_AFTER_S, Patience
-from suanli.kernel.preempt import PRIORITY_MAX, Room, Victims, make_room
+from suanli.kernel.preempt import PRIORITY_MAX, Claim, Room, Victims, claim_of, make_room
 from suanli.kernel.rearrange import Outlook, clear_out, rearrange
 from suanli.kernel.sharers import model_of, sharers, shares
 from suanli.kernel.sharing import Round, turns_now
@@ -231,7 +231,9 @@ class _Cycle:
             unreserved=self._unreserved(),
             kept={**kept, **self.patience.set_aside},
             stopping=self.changes.stopping,
-            preemption_helps=lambda wants: self.victims.could_make_room(self.later, wants, PRIORITY_MAX),
+            preemption_helps=lambda wants: self.victims.could_make_room(
+                self.later, wants, Claim(PRIORITY_MAX)
+            ),
             now_s=self.now_s,
         )
         self.walk.passed = [(record.key, kind) for record, kind in self.turns.passed()]
@@ -312,14 +314,14 @@ class _Cycle:
 
     def _preempt_for(self, record: Record, wants: Wants) -> bool:
         """Reserve room that is being vacated, or end cheaper work of lower standing to get it. False: neither helps."""
-        priority = record.workload.priority
+        claim = claim_of(record)
         if self._tries >= PREEMPTION_TRIES_MAX:
             return False
         room = self._vacated(wants)
-        may_end = room is None and self.state.may_be_preempted(priority)
-        if may_end and self.victims.could_make_room(self.later, wants, priority):
+        may_end = room is None and self.state.may_be_preempted(claim.priority, serves=claim.serves)
+        if may_end and self.victims.could_make_room(self.later, wants, claim):
             self._tries += 1
-            room = make_room(self.later, wants, priority, self.victims)
+            room = make_room(self.later, wants, claim, self.victims)
             if room is None:
                 self.victims.look_again()
         for victim in room.victims if room else ():

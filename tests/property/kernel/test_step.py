@@ -19,6 +19,7 @@ from tests.property.kernel.situations import (
 from suanli.domain.decision import Decision, Place, Reservation
 from suanli.domain.reasons import Tier, code_of
 from suanli.domain.record import Record, Status
+from suanli.domain.workload import Kind
 from suanli.kernel.invariants import violations
 from suanli.kernel.outcome import carried_out
 from suanli.kernel.state import State
@@ -197,7 +198,11 @@ def test_preemption_ends_only_what_it_may_for_what_is_above_it_and_nobody_in_vai
             assert victim.workload.preemptible
             assert victim.status in (Status.STARTING, Status.RUNNING)
             points = standing(float(victim.workload.priority), state.waited_s(victim, NOW_S))
-            assert victim.workload.priority <= points < state.waiting[winner].workload.priority
+            assert victim.workload.priority <= points
+            claim = state.waiting[winner].workload
+            if claim.kind is Kind.SERVE and victim.workload.saves:
+                points = victim.workload.priority
+            assert points < claim.priority
         for spared in (
             victims if len(by_winner) == 1 else ()
         ):  # of several winners, one may profit from another
