@@ -109,8 +109,8 @@ def serve(
 class ServingRun:
     """The state of a run. What a scaler may look at has no underscore; the rest is the event loop's.
 
-    `sent_s` and `back_s` float[n] are when the gateway sent a request and had its answer, `done` the answered ones in
-    order.
+    `arrive_s`, `sent_s` and `back_s` are when a request came, the gateway sent it, and had its answer; `done` are the
+    answered ones in order.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ServingRun:
         self._entry_s = overheads.entry_s
         self._scaler = scaler
         self._balance = BALANCERS[access.balance]
-        self._arrive_s: list[float] = requests.arrive_s.tolist()
+        self.arrive_s: list[float] = requests.arrive_s.tolist()
         self._work_s: list[float] = requests.work_s.tolist()
         self._left = [False] * count  # it was refused
         self._events: list[tuple[float, int, Callable[[int, Replica | None], None], int, Replica | None]] = []
@@ -155,7 +155,7 @@ class ServingRun:
 
     def play(self, to_s: float) -> None:
         """Arrivals come from their list and all else from a heap; at the same instant what ends goes first."""
-        arrive_s, events, count = self._arrive_s, self._events, len(self._arrive_s)
+        arrive_s, events, count = self.arrive_s, self._events, len(self.arrive_s)
         if self._scaler is not None:
             self._at(self._scaler.every_s, self._look)
         while True:
@@ -217,7 +217,7 @@ class ServingRun:
         """Its time in the queue is up, unless there is no replica now."""
         if not math.isinf(self.sent_s[request]) or self._left[request]:
             return
-        until_s = self._arrive_s[request] + self._wait_s()
+        until_s = self.arrive_s[request] + self._wait_s()
         if until_s > self.now_s and not self.ready:
             self._at(until_s, self._waited, request)
             return
