@@ -7,7 +7,7 @@ import typer
 
 from suanli.cli.client import path_of
 from suanli.cli.live import Watch, show_or_watch
-from suanli.cli.render import Table, clock
+from suanli.cli.render import Table, clean, clock
 from suanli.cli.session import Session, command
 
 Service = Annotated[str, typer.Argument(metavar="NAME", help="A service of `suanli services`.")]
@@ -110,7 +110,21 @@ def revision_table(view: Mapping[str, Any]) -> Table:
         for each in view["revisions"]
     ]
     columns = ["REVISION", "MADE", "BY", "MODEL", "TRAFFIC", "READY", "RPS", "FAILED", "P50", "P95", "NOTE"]
-    return Table(columns, rows, empty="No revisions.", changing=("TRAFFIC", *CHANGING))
+    return Table(columns, rows, title=_scaling(view), empty="No revisions.", changing=("TRAFFIC", *CHANGING))
+
+
+def _scaling(view: Mapping[str, Any]) -> str:
+    """How many replicas there are, how many are wanted now, and why."""
+    most = view["replicas_max"]
+    range_ = f"{view['replicas_min']}..{'' if most is None else most}"
+    lines = [f"{view['name']}: {view['ready']} of {view['replicas']} replicas answer, {range_} may run"]
+    if view["why"]:
+        lines.append(f"last change: {view['why']}")
+    if view["wanted"] is not None:
+        lines.append(f"wanted now: {view['wanted']}, as {view['wanted_why']}")
+    if view["forecast"]:
+        lines.append(f"forecast: {view['forecast'].removeprefix('no forecast: ')}")
+    return "\n".join(map(clean, lines))
 
 
 def _revision(view: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ from suanli.ports.telemetry import Telemetry
 ACTOR = "controller"
 LEASE_S = 10.0
 LOAD_WINDOW_S = 30.0
+RATES = "rates"  # in its home, what services were asked
 
 log = structlog.get_logger("suanli.control")
 
@@ -79,7 +80,7 @@ class Controller:
         self.cycle_s = 0.0
         self.watch = watch
         self.front = front
-        self.scalers = Scalers()
+        self.scalers = Scalers(home / RATES)
         self._programs = programs
         self.winds_down = False  # from the next cycle on nothing starts, and what runs is told to end
         self._holder = holder
@@ -212,7 +213,7 @@ class Controller:
             replicas=replicas,
             windows=front.windows(name, service.step_s) if watched else {},
             demand=demand,
-            wish=self.scalers.wish(service, replicas, demand, self.state.use, now_s),
+            wish=self.scalers.wish(service, replicas, demand, front.arrived(name), self.state.use, now_s),
             draining=draining,
         )
 

@@ -83,6 +83,10 @@ class Front:
     def demand(self, service: str, now_s: float) -> Demand:
         return self._traffic.demand(service, self._workers, now_s)
 
+    def arrived(self, service: str) -> int:
+        """How many requests came since this controller began to listen."""
+        return self._traffic.arrived(service)
+
     def is_done_with(self, record: Record, now_s: float) -> bool:
         """Whether no gateway sends it anything any more, and all it was sent is answered; or it has had its time."""
         attempt, service = record.attempt, record.workload.service

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from suanli.control.scaling import Said
 from suanli.control.snapshot import Snapshot
 from suanli.domain.record import Record
 from suanli.domain.service import Phase, Revision, ServiceRecord
@@ -35,7 +36,11 @@ class RevisionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
-    """`replicas` are wanted, `ready` answer. `url` is empty while no gateway runs; requests ask for one of `models`."""
+    """`replicas` are wanted, `ready` answer. `url` is empty while no gateway runs; requests ask for one of `models`.
+
+    `wanted` is what scaling says now, before its delays, and `wanted_why`; None where it says nothing. `forecast` is
+    what is foretold, in words.
+    """
 
     name: str
     phase: Phase
@@ -47,6 +52,9 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     replicas_max: int | None
     ready: int
     why: str
+    wanted: int | None
+    wanted_why: str
+    forecast: str
     url: str
     model: str
     slo: Slo
@@ -61,7 +69,12 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def service_view(
-    service: ServiceRecord, snapshot: Snapshot, windows: Mapping[int, Window], demand: Demand, url: str
+    service: ServiceRecord,
+    snapshot: Snapshot,
+    windows: Mapping[int, Window],
+    demand: Demand,
+    said: Said,
+    url: str,
 ) -> ServiceView:
     """O(replicas). `windows` are of the last minute."""
     replicas = [r for r in replicas_of(service.name, snapshot.world.records) if stands(r)]
@@ -81,6 +94,9 @@ def service_view(
         replicas_max=service.service.replicas_max,
         ready=sum(ready.values()),
         why=_why(service, replicas),
+        wanted=said.wish.now if said.wish else None,
+        wanted_why=said.wish.why if said.wish else "",
+        forecast=said.forecast,
         url=url,
         model=_model(service.revision(service.target)),
         slo=service.service.slo,

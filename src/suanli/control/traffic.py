@@ -14,6 +14,7 @@ class Traffic:
     def __init__(self) -> None:
         self._seen: dict[tuple[int, float], WorkerStats] = {}
         self._lately: dict[str, Lately] = {}
+        self._ever: dict[str, int] = {}
         self._began_s: float | None = None
 
     def take(self, workers: Sequence[WorkerStats], now_s: float) -> None:
@@ -30,6 +31,7 @@ class Traffic:
                     former = before.services.get(name) if before else None
                     lately = self._lately.setdefault(name, Lately(self._began_s))
                     arrived = stats.arrived - (former.arrived if former else 0)
+                    self._ever[name] = self._ever.get(name, 0) + arrived
                     lately.arrived(worker.pid, from_s, worker.at_s, arrived, now_s)
                     _count(lately, stats, former, now_s)
         self._seen = {(worker.pid, worker.started_s): worker for worker in workers}
@@ -38,6 +40,10 @@ class Traffic:
         """By revision what was answered after `since_s`."""
         lately = self._lately.get(service)
         return lately.windows(since_s) if lately is not None else {}
+
+    def arrived(self, service: str) -> int:
+        """How many requests came ever."""
+        return self._ever.get(service, 0)
 
     def demand(self, service: str, workers: Sequence[WorkerStats], now_s: float) -> Demand:
         """What waits and is in flight now, what has come lately, and how long it took."""

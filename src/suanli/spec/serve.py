@@ -67,6 +67,7 @@ def _scaling(shape: Serve, scope: Scope) -> Scaling:
             'For example `schedule: [{at: "08:00", replicas: 4}]`.',
         )
     _check_target(scaling, scope)
+    _check_forecast(shape, scope)
     return Scaling(
         metric="" if metric == "auto" else metric,
         target=scaling.target,
@@ -101,6 +102,22 @@ def _check_target(scaling: ScalingShape, scope: Scope) -> None:
             ("scaling", "target"),
             f"expected {'a share of at most 100%' if share else 'a number above 0'}; got {target:g}",
             f"For example `target: {'70%' if share else '8'}`.",
+        )
+
+
+def _check_forecast(shape: Serve, scope: Scope) -> None:
+    """From a rate to replicas there must be a way."""
+    metric, slo = shape.scaling.metric, shape.slo
+    promises = slo.p95 is not None or slo.ttft_p95 is not None or slo.tpot_p95 is not None
+    if metric == "auto":
+        metric = "slo" if promises else "concurrency"
+    leads = metric in ("rps", "concurrency") or (metric == "slo" and shape.gateway.concurrency)
+    if shape.scaling.forecast != "off" and not leads:
+        scope.refuse(
+            ("scaling", "forecast"),
+            f"how many replicas a rate needs does not follow from the metric `{metric}`"
+            + (" without `gateway.concurrency`" if metric == "slo" else ""),
+            "Scale by `rps` or `concurrency`, or by `slo` with `gateway: {concurrency: N}`.",
         )
 
 

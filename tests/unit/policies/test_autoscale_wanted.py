@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from suanli.domain.traffic import BUCKETS, Demand, Window, bucket_of
@@ -78,6 +79,27 @@ def test_a_burst_counts_as_soon_as_chance_cannot_explain_it() -> None:
     assert burst[0] < 20.0
     assert burst[1:] == sorted(burst[1:])
     assert burst[1] > 45.0
+
+
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        (SERIAL, "60 requests/s are foretold at 50 ms each need 4 replicas for a p95 of 200 ms"),
+        (
+            Service(replicas_max=20, scaling=Scaling(metric="rps", target=15.0)),
+            "60 requests/s are foretold, 15 a replica",
+        ),
+        (
+            Service(replicas_max=20, access=Access(concurrency=1), scaling=Scaling(target=0.75)),
+            "3 ongoing requests are foretold, 0.75 a replica",
+        ),
+    ],
+)
+def test_what_is_foretold_counts_where_it_is_more_than_what_comes(service: Service, why: str) -> None:
+    quiet = asked(5.0, recent=window(0.05, 0.05), ongoing=0.25)
+    foretold = msgspec.structs.replace(quiet, expected_per_s=60.0)
+    assert want(service, foretold) == Want(4, why)
+    assert want(service, msgspec.structs.replace(quiet, expected_per_s=1.0)) == want(service, quiet)
 
 
 def test_replicas_that_slow_each_other_down_become_more_and_idle_ones_at_most_half_as_many() -> None:

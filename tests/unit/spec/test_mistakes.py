@@ -135,6 +135,20 @@ WRONG = [
     (SERVE + "scaling: {metric: slo}", "f.yaml:4:11", "scaling.metric", "a latency that is promised", "p95"),
     (SERVE + "scaling: {metric: rps}", "f.yaml:4:11", "scaling.metric", "`rps` needs a target", "target: 20"),
     (SERVE + "scaling: {metric: schedule}", "f.yaml:4:11", "scaling.metric", "needs a schedule", "08:00"),
+    (
+        SERVE + "scaling: {metric: queue, target: 8, forecast: daily}",
+        "f.yaml:4:37",
+        "scaling.forecast",
+        "`queue`",
+        "rps",
+    ),
+    (
+        SERVE + "slo: {p95: 1s}\nscaling: {forecast: daily}",
+        "f.yaml:5:11",
+        "scaling.forecast",
+        "without",
+        "gateway",
+    ),
     (SERVE + "scaling: {target: 8}", "f.yaml:4:11", "scaling.target", "nothing is measured", "metric: rps"),
     (SERVE + "scaling: {metric: rps, target: 0}", "f.yaml:4:24", "scaling.target", "above 0", "target: 8"),
     (

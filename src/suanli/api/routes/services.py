@@ -97,5 +97,6 @@ def _view(here: Running, service: ServiceRecord) -> ServiceView:
         snapshot,
         front.windows(service.name, snapshot.now_s - WINDOW_S) if front else {},
         front.demand(service.name, snapshot.now_s) if front else Demand(),
+        controller.scalers.said(service.name),
         here.gateway.url if here.gateway else "",
     )

@@ -67,7 +67,7 @@ def wanted(service: Service, seen: Seen, now_s: float) -> Want | None:
 
 
 def rate_per_s(demand: Demand) -> float:
-    """What comes in a second: the long stretch's mean, or more where a shorter one surely shows more."""
+    """What came in a second: the long stretch's mean, or more where a shorter one surely shows more."""
     rates = [
         max(0.0, count - SURE * math.sqrt(count * max(1.0, demand.dispersion))) / length_s
         for length_s, count in demand.arrivals[:-1]
@@ -75,7 +75,15 @@ def rate_per_s(demand: Demand) -> float:
     if demand.arrivals:
         length_s, count = demand.arrivals[-1]
         rates.append(count / length_s)
-    return max([*rates, demand.expected_per_s or 0.0], default=0.0)
+    return max(rates, default=0.0)
+
+
+def _coming(demand: Demand) -> tuple[float, str]:
+    """Requests a second to be ready for, and the same in words."""
+    rate, foretold = rate_per_s(demand), demand.expected_per_s
+    if foretold is not None and foretold > rate:
+        return foretold, f"{foretold:.3g} requests/s are foretold"
+    return rate, f"{rate:.3g} requests/s"
 
 
 def _promises_latency(slo: Slo) -> bool:
@@ -91,8 +99,8 @@ def _by_metric(metric: str, service: Service, seen: Seen) -> Want | None:
             return _for_concurrency(service, demand)
         case "rps":
             assert scaling.target is not None
-            rate = rate_per_s(demand)
-            return Want(_whole(rate / scaling.target), f"{rate:.3g} requests/s, {scaling.target:g} a replica")
+            rate, said = _coming(demand)
+            return Want(_whole(rate / scaling.target), f"{said}, {scaling.target:g} a replica")
         case "queue":
             return _for_queue(scaling, service.access.concurrency, demand)
         case _:
@@ -103,9 +111,18 @@ def _for_concurrency(service: Service, demand: Demand) -> Want:
     slots = service.access.concurrency
     target = service.scaling.target if metric_of(service) == "concurrency" else None
     target = target or (BUSY * slots if slots else CONCURRENCY)
-    return Want(
-        _whole(demand.ongoing / target), f"{demand.ongoing:.3g} ongoing requests, {target:.3g} a replica"
-    )
+    ongoing, said = _ongoing(demand)
+    return Want(_whole(ongoing / target), f"{said}, {target:.3g} a replica")
+
+
+def _ongoing(demand: Demand) -> tuple[float, str]:
+    """Ongoing requests to be ready for; of foretold ones as many as their rate and time give, by Little's law."""
+    recent, foretold = demand.recent, demand.expected_per_s
+    if foretold is not None and sum(recent.served) >= ANSWERS_MIN:
+        ongoing = foretold * recent.served_s / sum(recent.served)
+        if ongoing > demand.ongoing:
+            return ongoing, f"{ongoing:.3g} ongoing requests are foretold"
+    return demand.ongoing, f"{demand.ongoing:.3g} ongoing requests"
 
 
 def _for_queue(scaling: Scaling, slots: int, demand: Demand) -> Want:
@@ -156,10 +173,10 @@ def _for_slo(service: Service, seen: Seen) -> Want | None:
 def _queued(demand: Demand, served: Times, answer: Times, slots: int, what: str, limit_s: float) -> Want:
     """Each replica takes `slots` requests at a time, further ones wait in one queue; what is promised is there `answer`
     after a replica has begun."""
-    rate = rate_per_s(demand)
+    rate, said = _coming(demand)
     stream = Stream(rate, demand.dispersion)
     servers = fewest_servers(stream, served, SLO_MARGIN * limit_s, answer=answer, at_a_time=slots)
-    said = f"{rate:.3g} requests/s at {_span(served.mean_s)} each"
+    said = f"{said} at {_span(served.mean_s)} each"
     if servers is None:
         replicas = _whole(rate * served.mean_s / slots / BUSY)
         return Want(replicas, f"{said} do not keep {what} of {_span(limit_s)}, however many replicas")
