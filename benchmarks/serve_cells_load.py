@@ -6,9 +6,10 @@ python serve_cells_load.py client PORT FILE  asks as FILE says (`Asked`), prints
 """
 
 import asyncio
+import queue
 import sys
+import threading
 import time
-from collections import deque
 from pathlib import Path
 
 import httptools
@@ -40,28 +41,22 @@ class Told(msgspec.Struct):
 # --- the replica
 
 
-class Worker:
-    """Works on one request at a time, in the order in which they came."""
+class Worker(threading.Thread):
+    """Works on one request at a time, in the order in which they came. It sleeps: timers of event loops are late by up
+    to a millisecond, which would be the largest error of all."""
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(daemon=True)
         self.speed = speed
-        self.queue: deque[tuple[Replica, float]] = deque()
-        self.busy = False
+        self.loop = loop
+        self.queue: queue.SimpleQueue[tuple[Replica, float]] = queue.SimpleQueue()
 
-    def add(self, asker: "Replica", work_s: float) -> None:
-        self.queue.append((asker, work_s / self.speed))
-        if not self.busy:
-            self.begin()
-
-    def begin(self) -> None:
-        self.busy = bool(self.queue)
-        if self.queue:
-            asker, takes_s = self.queue.popleft()
-            asyncio.get_running_loop().call_later(takes_s, self.end, asker, time.perf_counter())
-
-    def end(self, asker: "Replica", began_s: float) -> None:
-        asker.answer(time.perf_counter() - began_s)
-        self.begin()
+    def run(self) -> None:
+        while True:
+            asker, work_s = self.queue.get()
+            began_s = time.perf_counter()
+            time.sleep(work_s / self.speed)
+            self.loop.call_soon_threadsafe(asker.answer, time.perf_counter() - began_s)
 
 
 class Replica(asyncio.Protocol):
@@ -79,7 +74,7 @@ class Replica(asyncio.Protocol):
         self.work_s = float(url.rpartition(b"/")[2])
 
     def on_message_complete(self) -> None:
-        self.worker.add(self, self.work_s)
+        self.worker.queue.put((self, self.work_s))
 
     def answer(self, held_s: float) -> None:
         body = b"%.7f" % held_s
@@ -88,8 +83,10 @@ class Replica(asyncio.Protocol):
 
 
 async def replica(speed: float) -> None:
-    worker = Worker(speed)
-    server = await asyncio.get_running_loop().create_server(lambda: Replica(worker), "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    worker = Worker(speed, loop)
+    worker.start()
+    server = await loop.create_server(lambda: Replica(worker), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
