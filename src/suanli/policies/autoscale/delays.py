@@ -5,9 +5,14 @@ down delay. So within any down delay the direction changes at most once: after g
 a whole delay.
 """
 
+import functools
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
+
+PIECES = 100
+"""A delay is seen in so many: what was wanted may so be followed a hundredth of it later."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,55 +26,47 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wishes:
-    """What was wanted lately of one service. Starts empty, and after `forget`: then a whole delay must be seen first.
-
-    Counts of the same second are kept as their lowest and highest, so at most two delays' seconds are held.
-    """
+    """What was wanted lately of one service. At first, and after `forget`, no delay has been seen yet."""
 
     def __init__(self) -> None:
-        self._seconds: deque[tuple[float, float, int, int]] = (
-            deque()
-        )  # first and last instant, lowest, highest
-        self._replicas: int | None = None
+        self.forget()
 
     def forget(self) -> None:
         """Nothing is known any more."""
-        self._seconds.clear()
-        self._replicas = None
+        self._fewest, self._most = _Extreme(min), _Extreme(max)
+        self._replicas: int | None = None
 
     def add(
         self, now_s: float, wanted: int, why: str, *, replicas: int, up_delay_s: float, down_delay_s: float
     ) -> Wish:
-        """Take in what is wanted now; `replicas` are there. Whoever else raised them wanted that many. O(seconds)."""
+        """Take in what is wanted now; `replicas` are there. Whoever else raised them wanted that many. O(PIECES)."""
         raised = self._replicas is not None and replicas > self._replicas
         self._replicas = replicas
-        self._note(now_s, wanted, max(wanted, replicas) if raised else wanted)
-        self._drop(now_s - max(up_delay_s, down_delay_s))
-        lows = [low for _, low, _ in self._within(now_s - up_delay_s)]
-        highs = [high for _, _, high in self._within(now_s - down_delay_s)]
         return Wish(
             now=wanted,
             why=why,
-            at_least=min(lows) if self._covers(now_s - up_delay_s) else None,
-            at_most=max(highs) if self._covers(now_s - down_delay_s) else None,
+            at_least=self._fewest.add(now_s, wanted, up_delay_s),
+            at_most=self._most.add(now_s, max(wanted, replicas) if raised else wanted, down_delay_s),
         )
 
-    def _note(self, now_s: float, low: int, high: int) -> None:
-        if self._seconds and int(self._seconds[-1][0]) == int(now_s):
-            first_s, _, lowest, highest = self._seconds.pop()
-            self._seconds.append((first_s, now_s, min(low, lowest), max(high, highest)))
+
+class _Extreme:
+    """The least or the most over a sliding stretch, in pieces of (first instant, extreme)."""
+
+    def __init__(self, pick: Callable[[int, int], int]) -> None:
+        self._pick = pick
+        self._pieces: deque[tuple[float, int]] = deque()
+
+    def add(self, now_s: float, count: int, length_s: float) -> int | None:
+        """With what was in force when the stretch began; None where that is not known."""
+        pieces, since_s = self._pieces, now_s - length_s
+        if pieces and now_s - pieces[-1][0] < length_s / PIECES:
+            first_s, before = pieces.pop()
+            pieces.append((first_s, self._pick(before, count)))
         else:
-            self._seconds.append((now_s, now_s, low, high))
-
-    def _covers(self, since_s: float) -> bool:
-        return self._seconds[0][0] <= since_s
-
-    def _within(self, since_s: float) -> list[tuple[float, int, int]]:
-        """With the one that was in force when the stretch began."""
-        seconds = list(self._seconds)
-        began = next((i for i, each in enumerate(seconds) if each[1] > since_s), len(seconds))
-        return [(last_s, low, high) for _, last_s, low, high in seconds[max(0, began - 1) :]]
-
-    def _drop(self, before_s: float) -> None:
-        while len(self._seconds) > 1 and self._seconds[1][0] <= before_s:
-            self._seconds.popleft()
+            pieces.append((now_s, count))
+        while len(pieces) > 1 and pieces[1][0] <= since_s:
+            pieces.popleft()
+        if pieces[0][0] > since_s:
+            return None
+        return functools.reduce(self._pick, (extreme for _, extreme in pieces))

@@ -7,6 +7,9 @@ import msgspec
 STRETCHES_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Over which arrivals are counted: a burst shows in the short ones, the usual rate in the long one."""
 
+TOLD_S = 1.0
+"""Of a source that told something so lately, stretches end when it did; of another they go on without arrivals."""
+
 ONGOING_S = 10.0
 """Over which waiting and ongoing requests are averaged."""
 
@@ -20,6 +23,7 @@ class _Piece(msgspec.Struct, frozen=True):
     """Arrivals of one source that were told at once: `spread` is how far its rate is from that of the piece before, as
     an estimate of the rate times the dispersion; None for a source's first."""
 
+    source: int
     from_s: float
     to_s: float
     count: int
@@ -40,7 +44,7 @@ class Load:
         if to_s <= from_s:
             return
         before = self._before.get(source)
-        piece = _Piece(from_s, to_s, count, _spread(before, from_s, to_s, count))
+        piece = _Piece(source, from_s, to_s, count, _spread(before, from_s, to_s, count))
         self._before[source] = piece
         self._pieces.append(piece)
         while self._pieces[0].to_s < to_s - STRETCHES_S[-1]:
@@ -58,8 +62,9 @@ class Load:
         counts = [0.0] * len(lengths)
         for piece in self._pieces:
             per_s = piece.count / (piece.to_s - piece.from_s)
+            end_s = max(self._before[piece.source].to_s, now_s - TOLD_S)
             for i, length_s in enumerate(lengths):
-                counts[i] += per_s * max(0.0, piece.to_s - max(piece.from_s, now_s - length_s))
+                counts[i] += per_s * max(0.0, piece.to_s - max(piece.from_s, end_s - length_s))
         return tuple(
             (length_s, round(n)) for length_s, n in zip(lengths, counts, strict=True) if length_s > 0
         )
