@@ -8,6 +8,7 @@ from suanli.domain.observation import Observation, Phase
 from suanli.domain.record import Record
 from suanli.domain.service import Phase as ServicePhase
 from suanli.domain.service import ServiceRecord
+from suanli.domain.workload import TokenPrice
 from suanli.domain.world import World
 from suanli.kernel.services import is_ready, shares_now
 from suanli.serving.gateway.routes import Key, Price, Revision, Route, Routes, Target
@@ -72,7 +73,18 @@ def _route(service: ServiceRecord, targets: Sequence[tuple[int, Target]], prices
         idempotent=access.idempotent,
         hedge_after_s=access.hedge_after_s,
         body_bytes_max=access.body_bytes_max,
-        price=_mean(prices),
+        price=_price_of(access.price, _mean(prices)),
+    )
+
+
+def _price_of(declared: TokenPrice | None, second: Price) -> Price:
+    """By the token where that is declared; the energy is what it is."""
+    if declared is None:
+        return second
+    return Price(
+        usd_per_token_in=declared.usd_per_million_in / 1e6,
+        usd_per_token_out=declared.usd_per_million_out / 1e6,
+        watts=second.watts,
     )
 
 

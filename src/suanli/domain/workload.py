@@ -99,10 +99,18 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Gate, ...] = ()
 
 
+class TokenPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars for a million tokens of prompts, and of answers."""
+
+    usd_per_million_in: float = 0.0
+    usd_per_million_out: float = 0.0
+
+
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """How requests reach a service: which replica is chosen, how many wait and for how long, what is sent again.
 
-    `concurrency` requests at most are with one replica (0: any number).
+    `concurrency` requests at most are with one replica (0: any number). With a `price` requests cost by the token,
+    else by the second, what the replica's share of its node does.
     """
 
     balance: str = "least-outstanding"
@@ -114,6 +122,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool = False
     hedge_after_s: float | None = None
     body_bytes_max: int = 16 * 2**20
+    price: TokenPrice | None = None
 
 
 class ModelUse(msgspec.Struct, frozen=True, kw_only=True):

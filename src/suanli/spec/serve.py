@@ -1,6 +1,6 @@
 """The part of a workload that only services have, and what only its values together can get wrong."""
 
-from suanli.domain.workload import Access, Floor, Gate, Runtime, Scaling, Service, Slo, Update
+from suanli.domain.workload import Access, Floor, Gate, Runtime, Scaling, Service, Slo, TokenPrice, Update
 from suanli.spec.scope import Scope
 from suanli.spec.serve_shape import DAYS, GatewayShape, RuntimeShape, ScalingShape, Serve
 
@@ -233,4 +233,7 @@ def _access(shape: GatewayShape, *, runs_model: bool, runtime: RuntimeShape | No
         idempotent=repeatable if shape.idempotent is None else shape.idempotent,
         hedge_after_s=shape.hedge_after,
         body_bytes_max=shape.body,
+        price=None
+        if shape.price is None
+        else TokenPrice(usd_per_million_in=shape.price.tokens_in, usd_per_million_out=shape.price.tokens_out),
     )

@@ -147,6 +147,20 @@ class UpdateShape(f.Shape):
     )
 
 
+Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class TokenPriceShape(f.Shape):
+    """What keys pay for tokens, instead of for a replica's seconds."""
+
+    tokens_in: Dollars = Field(
+        default=0.0, description="US dollars for a million tokens of prompts.", examples=["0.15"]
+    )
+    tokens_out: Dollars = Field(
+        default=0.0, description="US dollars for a million tokens of answers.", examples=["0.60"]
+    )
+
+
 class GatewayShape(f.Shape):
     """How requests reach the replicas."""
 
@@ -184,6 +198,12 @@ class GatewayShape(f.Shape):
         examples=["300ms"],
     )
     body: f.Size = Field(default=ACCESS.body_bytes_max, description="Largest request.", examples=["16MiB"])
+    price: TokenPriceShape | None = Field(
+        default=None,
+        description="What requests cost, for the budgets and the usage of keys. Default: the share of its node's price "
+        "that a replica holds, by the second.",
+        examples=["{tokens_in: 0.15, tokens_out: 0.60}"],
+    )
 
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

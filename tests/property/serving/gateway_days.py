@@ -199,6 +199,7 @@ class Day:
     def __init__(self, folder: Path, routes: Routes, workers: int, seed: int) -> None:
         self.folder = folder
         self.routes = routes
+        (self.route,) = routes.routes
         self.chance = random.Random(seed)
         self.at_s = 1000.0
         self.entered: list[tuple[float, str]] = []
@@ -256,7 +257,7 @@ class Day:
         if worker.is_dead:
             return
         answer = worker.admission.enter(
-            self.routes, b"Bearer " + key.encode(), CHAT, tokens_max, self.now().unix_s
+            self.routes, b"Bearer " + key.encode(), self.route, tokens_max, self.now().unix_s
         )
         if isinstance(answer, (Grant, Refusal)):
             self._answered(worker, answer, used, seconds)
@@ -286,11 +287,11 @@ class Day:
         if held is None:
             return
         tokens = int(held.tokens * used)
-        seconds = CHAT.deadline_s * used
+        seconds, price = self.route.deadline_s * used, self.route.price
         worker.admission.leave(
             held, tokens_in=0, tokens_out=tokens, seconds=seconds, status=200, request_id="r"
         )
-        usd = tokens * CHAT.price.usd_per_token_out + seconds * CHAT.price.usd_per_s
+        usd = tokens * price.usd_per_token_out + seconds * price.usd_per_s
         self.note(held, tokens, int(usd * 1e9))
 
     async def run(self, until_s: float) -> None:

@@ -7,20 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.serving.gateway_days import CHAT, Day, Killed, key_of
 
 from suanli.serving.admission import windows
-from suanli.serving.gateway.routes import Key, Routes
+from suanli.serving.gateway.routes import Key, Price, Routes
 
 DAY_S = 3.0
 BUDGET_USD = 0.03
 PERIOD_S = 2.0
 
 
-def day_of(folder: str, keys: Sequence[Key], workers: int, seed: int) -> Day:
-    return Day(Path(folder), Routes(version=1, routes=(CHAT,), keys=tuple(keys)), workers, seed)
+BY_TOKEN = Price(usd_per_token_in=7e-6, usd_per_token_out=5e-5)
+"""As a service declares it, without a price of seconds."""
+
+
+def day_of(folder: str, keys: Sequence[Key], workers: int, seed: int, price: Price = CHAT.price) -> Day:
+    route = msgspec.structs.replace(CHAT, price=price)
+    return Day(Path(folder), Routes(version=1, routes=(route,), keys=tuple(keys)), workers, seed)
 
 
 def most_in_any(window_s: float, uses: Sequence[tuple[float, int]]) -> int:
@@ -115,9 +121,12 @@ def test_who_asks_for_too_much_gets_what_the_limit_allows_but_for_one_percent_a_
     assert len(day.entered) >= rate * seconds * (1 - 0.01 * (workers + 1))
 
 
-async def spend(folder: str, workers: int, seed: int, dies_at: int | None, *, machine: bool) -> Day:
+async def spend(
+    folder: str, workers: int, seed: int, dies_at: int | None, *, machine: bool, price: Price = CHAT.price
+) -> Day:
     """Until a while after the effect at which supervisor or machine dies; then with a new one."""
-    day = day_of(folder, [key_of("k", budget_usd=BUDGET_USD, budget_period_s=PERIOD_S)], workers, seed)
+    key = key_of("k", budget_usd=BUDGET_USD, budget_period_s=PERIOD_S)
+    day = day_of(folder, [key], workers, seed, price)
     day.plan(80, DAY_S, ["k"], 300)
     ends_s = day.at_s + DAY_S + 2.0
     try:
@@ -147,14 +156,26 @@ def overspent(day: Day) -> dict[int, int]:
 
 @settings(max_examples=40)
 @given(
-    workers=st.integers(1, 3), seed=st.integers(0, 2**32), dies_at=st.integers(1, 300), machine=st.booleans()
+    workers=st.integers(1, 3),
+    seed=st.integers(0, 2**32),
+    dies_at=st.integers(1, 300),
+    machine=st.booleans(),
+    price=st.sampled_from([CHAT.price, BY_TOKEN]),
 )
 def test_no_crash_lets_more_be_spent_than_the_budget(
-    workers: int, seed: int, dies_at: int, machine: bool
+    workers: int, seed: int, dies_at: int, machine: bool, price: Price
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        day = asyncio.run(spend(folder, workers, seed, dies_at, machine=machine))
+        day = asyncio.run(spend(folder, workers, seed, dies_at, machine=machine, price=price))
     assert overspent(day) == {}
+
+
+def test_a_budget_by_the_token_is_used_up_and_not_overspent() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        day = asyncio.run(spend(folder, 2, 7, None, machine=False, price=BY_TOKEN))
+    assert overspent(day) == {}
+    assert any(refusal.code == "budget_exhausted" for _, refusal in day.refusals)
+    assert sum(use.nano for use in day.uses) > BUDGET_USD * 1e9 / 2
 
 
 def test_at_every_numbered_effect_of_a_day_a_crash_overspends_nothing(record_property: Any) -> None:

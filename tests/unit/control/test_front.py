@@ -14,7 +14,7 @@ from suanli.domain.observation import AttemptView, NodeView, Observation, Phase
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
 from suanli.domain.traffic import BUCKETS
-from suanli.domain.workload import EndCause, Kind, ModelUse, Service, Workload
+from suanli.domain.workload import Access, EndCause, Kind, ModelUse, Service, TokenPrice, Workload
 from suanli.domain.world import World
 from suanli.serving.gateway.routes import Key, Revision, Routes, Target
 from suanli.serving.gateway.stats import ServiceStats, WorkerStats
@@ -107,6 +107,19 @@ def test_a_second_of_a_replica_costs_its_part_of_its_node_and_draws_its_part_of_
     )
     price = told.routes().routes[0].price
     assert (price.usd_per_s, price.watts) == pytest.approx(((0.00025 + 0.0005) / 2, (50.0 + 100.0) / 2))
+
+
+def test_where_prices_of_tokens_are_declared_they_take_the_place_of_the_seconds_price() -> None:
+    told = Told()
+    told.tell(ev.FleetDeclared(fleet=fleet(node("near", price_per_hour=3.6, max_power_w=200.0))))
+    second = told.routes().routes[0].price
+    access = Access(price=TokenPrice(usd_per_million_in=0.15, usd_per_million_out=0.6))
+    priced = msgspec.structs.replace(CHAT, service=Service(access=access))
+    told.tell(ev.Revised(service="chat", number=3, workload=priced), ev.Settled(service="chat", number=3))
+    price = told.routes().routes[0].price
+    assert (price.usd_per_token_in, price.usd_per_token_out) == pytest.approx((0.15e-6, 0.6e-6))
+    assert (price.usd_per_s, price.watts) == (0.0, second.watts)
+    assert min(second.usd_per_s, second.watts) > 0
 
 
 def worker(version: int, at_s: float = 200.0, pid: int = 1, **in_flight: int) -> WorkerStats:

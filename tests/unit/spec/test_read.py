@@ -23,6 +23,7 @@ from suanli.domain.workload import (
     Scaling,
     Service,
     Slo,
+    TokenPrice,
     Update,
     Workload,
 )
@@ -145,7 +146,8 @@ runtime: {name: transformers, task: embeddings, batch: 32, batch_wait: 2ms}
 replicas: 0..4
 scaling: {to_zero_after: 10m}
 update: {strategy: blue-green, window: 30s, requests: 200, error_rate: 2%, ready_within: 2m}
-gateway: {balance: affinity, concurrency: 8, queue: 50, queue_timeout: 5s, hold: 1m, deadline: 20s, hedge_after: 300ms}
+gateway: {balance: affinity, concurrency: 8, queue: 50, queue_timeout: 5s, hold: 1m, deadline: 20s, hedge_after: 300ms,
+  price: {tokens_in: 0.15, tokens_out: 0.60}}
 drain: 10s
 """
     found = workload(declare(text))
@@ -167,6 +169,7 @@ drain: 10s
             deadline_s=20.0,
             hedge_after_s=0.3,
             idempotent=True,
+            price=TokenPrice(usd_per_million_in=0.15, usd_per_million_out=0.6),
         ),
         drain_s=10.0,
         idle_s=600.0,
