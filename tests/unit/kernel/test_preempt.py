@@ -20,7 +20,7 @@ from tests.cluster import Cluster
 from suanli.domain.decision import Memory
 from suanli.domain.fleet import Fleet
 from suanli.domain.record import Record, Status
-from suanli.domain.workload import EndCause, Kind
+from suanli.domain.workload import EndCause
 
 ONE = fleet(node(gpus=4))
 
@@ -374,57 +374,3 @@ class TestNoLivelock:
     def test_waiting_gives_no_right_to_end_others(self) -> None:
         record = msgspec.structs.replace(urgent(priority=20), waiting_since_s=0.0, submitted_s=0.0)
         assert ended(ONE, victim("a", 0, 1, 2, 3, priority=20), record) == set()
-
-
-class TestServices:
-    """A replica more is placed like all work: what is said here is what makes room for it."""
-
-    def replica(self, gpus: float = 4, **more) -> Record:
-        return urgent(gpus, kind=Kind.SERVE, run=("serve",), **more)
-
-    def test_of_the_jobs_that_free_enough_the_one_that_saved_last_makes_room_for_a_replica(self) -> None:
-        of = fleet(*nodes(3, gpus=4))
-        records = [
-            victim("saved-last-but-small", 0, 1, unsaved_s=1.0),
-            victim("kept", 2, 3, preemptible=False),
-            victim("saved-long-ago", 0, 1, 2, 3, unsaved_s=900.0, on="n1"),
-            victim("saved-lately", 0, 1, 2, 3, unsaved_s=30.0, on="n2"),
-        ]
-        assert ended(of, *records, self.replica()) == {"saved-lately"}
-
-    def test_a_job_that_waited_through_yesterdays_peak_makes_room_for_todays(self) -> None:
-        """It stands at 20 + 10 x 8 h, above the service: which would stop another job, and not a replica."""
-        waited = msgspec.structs.replace(victim("job", 0, 1, 2, 3), wait_s=8 * 3600.0)
-        assert ended(ONE, waited, urgent()) == set()
-        assert ended(ONE, waited, self.replica()) == {"job"}
-
-    def test_what_saves_nothing_keeps_what_it_waited_for(self) -> None:
-        waited = msgspec.structs.replace(victim("job", 0, 1, 2, 3, kind=Kind.JOB), wait_s=8 * 3600.0)
-        assert ended(ONE, waited, self.replica()) == set()
-
-    def test_a_job_that_cannot_help_itself_does_not_stop_a_replica_like_it_from_being_looked_at(self) -> None:
-        waited = msgspec.structs.replace(victim("job", 0, 1, 2, 3), wait_s=8 * 3600.0)
-        other = waiting(workload("other", gpus=4, cpus=0, priority=80), seq=50)
-        assert ended(ONE, waited, other, self.replica()) == {"job"}
-
-    def test_another_service_is_never_ended_for_one_of_the_same_priority(self) -> None:
-        chat = victim("chat", 0, 1, 2, 3, kind=Kind.SERVE, priority=80)
-        assert ended(ONE, chat, self.replica()) == set()
-
-    def test_the_job_goes_on_once_the_replica_has_ended_and_gives_way_at_every_peak(self) -> None:
-        cluster = Cluster(fleet(node(gpus=2)))
-        cluster.submit(
-            workload(
-                "job", gpus=2, cpus=0, priority=20, duration_s=900.0, checkpoint_every_s=10.0, grace_s=5.0
-            )
-        )
-        for peak in range(3):
-            cluster.run(100)
-            cluster.submit(workload(f"peak{peak}", gpus=2, cpus=0, priority=60, kind=Kind.SERVE, grace_s=1.0))
-            cluster.run(6 * 3600, every_s=10.0)
-            assert cluster.status(f"peak{peak}") is Status.RUNNING
-            cluster.request_stop(f"peak{peak}")
-        cluster.run(900)
-        job = cluster.record("job")
-        assert (job.status, job.preemptions) == (Status.SUCCEEDED, 3)
-        assert job.lost_s <= 3 * 10
