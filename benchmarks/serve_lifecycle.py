@@ -42,6 +42,7 @@ def service(name: str, *, replicas: str = "2..6", update: str = "{}", flags: str
     return (
         f"kind: serve\nname: chat\nrun: {argv}\nreplicas: {replicas}\nresources: {{cpus: 0.1, memory: 128MiB}}\n"
         f"gateway: {{idempotent: true}}\nupdate: {update}\nretry: {{delay: 0s}}\nslo: {{p95: 1s}}\n"
+        "scaling: {metric: off}\n"  # how many there are is what this asks for
     )
 
 
