@@ -38,6 +38,9 @@ def cycle(running: Running) -> None:
         s.phase is not Phase.ENDED for s in controller.world.services.values()
     ):
         running.gateway.ensure(controller.ports.clock.now_s())
+    if controller.epoch:
+        with controller.mutex:
+            running.usage.look(controller.ports.clock.now_s())
     running.cycles = running.cycles.with_cycle(controller.cycle_s)
     if isinstance(controller.ports.telemetry, History):
         controller.ports.telemetry.describe(view.seen for view in controller.seen.nodes)

@@ -1,15 +1,32 @@
-"""What keys used, taken over from the files of gateways and kept: by hour, key and service, for reports and users."""
+"""What keys used, taken over from the files of gateways and kept: by hour, key and service, for reports and users.
+
+The controller's loop does that once an hour, so that nothing hangs on somebody asking, and then has no more need of a
+gateway's files; who asks has what is new of the present hour taken over, too.
+"""
 
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from suanli.domain.errors import Unavailable
 from suanli.ports.store import Store
-from suanli.serving.admission.usage import HOUR_S, NANO, Counted, Hour, hours_in, path_of, read_hour
+from suanli.serving.admission.usage import HOUR_S, NANO, Counted, Hour, hour_of, hours_in, path_of, read_hour
 
 _KIND = "usage"
 _SEEN = "usage-seen"
+
+GATEWAY = "local"
+"""The one that the controller keeps."""
+
+SETTLE_S = 60.0
+"""So long after an hour's end its file says all: the ledger renews it every few seconds."""
+
+AGAIN_S = 60.0
+"""After trouble it is tried again no sooner."""
+
+FILES_KEPT_HOURS = 24
+"""A file that has been taken over goes this long after its hour: a clock may go back, and a disk forget the latest."""
 
 KEPT_S = 400 * 86400.0
 """Older hours are dropped."""
@@ -52,6 +69,47 @@ def collect_usage(store: Store, folder: Path, gateway: str, now_s: float) -> int
     return len(changed)
 
 
+class Hourly:
+    """Takes over what the gateway's folder has, at the start and once each hour is over, and drops old files.
+
+    What it knows may be lost at any moment: everything is in the folder and the store.
+    """
+
+    def __init__(self, store: Store, folder: Path, gateway: str = GATEWAY) -> None:
+        self._store = store
+        self._folder = folder
+        self._gateway = gateway
+        self._done: int | None = None  # up to the hour before this one
+        self._again_s = 0.0
+
+    def look(self, now_s: float) -> None:
+        """O(1) where no hour has ended. Trouble is told and tried again."""
+        hour = hour_of(now_s - SETTLE_S)
+        if hour == self._done or now_s < self._again_s:
+            return
+        try:
+            collect_usage(self._store, self._folder, self._gateway, now_s)
+            drop_files(self._store, self._folder, self._gateway, now_s)
+        except (Unavailable, OSError) as error:
+            log.warning("usage of keys cannot be taken over yet", gateway=self._gateway, error=str(error))
+            self._again_s = now_s + AGAIN_S
+            return
+        self._done = hour
+
+
+def drop_files(store: Store, folder: Path, gateway: str, now_s: float) -> int:
+    """Remove files of hours that are long over and kept as they are; how many that was. Raises OSError."""
+    kept = store.document(_SEEN, gateway)
+    seen = msgspec.json.decode(kept, type=dict[int, int]) if kept else {}
+    dropped = 0
+    for hour in hours_in(folder):
+        if hour + FILES_KEPT_HOURS >= hour_of(now_s) or not _is_kept(store, folder, gateway, hour, seen):
+            continue
+        path_of(folder, hour).unlink(missing_ok=True)
+        dropped += 1
+    return dropped
+
+
 def usage_of(
     store: Store, *, since_s: float, until_s: float, period_s: float, key: str = ""
 ) -> tuple[Usage, ...]:
@@ -79,6 +137,13 @@ def _take_over(store: Store, folder: Path, gateway: str, number: int) -> None:
     if hour is None or (body is not None and msgspec.json.decode(body, type=Hour).seq >= hour.seq):
         return
     store.save_document(_KIND, name, msgspec.json.encode(hour), number * HOUR_S)
+
+
+def _is_kept(store: Store, folder: Path, gateway: str, number: int, seen: dict[int, int]) -> bool:
+    """Whether the store has the hour as its file, which nobody has touched since it was read, says it."""
+    if seen.get(number) != path_of(folder, number).stat().st_mtime_ns:
+        return False
+    return store.document(_KIND, f"{gateway}/{number}") is not None
 
 
 def _usage(period: int, period_s: float, counted: Counted) -> Usage:

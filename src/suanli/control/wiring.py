@@ -21,6 +21,7 @@ from suanli.control.machines import EMBEDDED, FAKE, Machines, machines
 from suanli.control.models import Programs, registry_of
 from suanli.control.requests import choose_policy, kept_rules
 from suanli.control.snapshot import Snapshot
+from suanli.control.usage import Hourly
 from suanli.control.watch import Watch
 from suanli.domain.alerts import AlertRule
 from suanli.domain.errors import UsageError
@@ -107,6 +108,7 @@ class Running:
         self.cycles = LoopStats()
         self.models = models
         self.gateway = gateway
+        self.usage = Hourly(controller.ports.store, home.gateway)
 
     def stats(self, snapshot: Snapshot) -> LoopStats:
         """What the loop knows of itself, for `/metrics`."""

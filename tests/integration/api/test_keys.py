@@ -110,3 +110,14 @@ def test_usage_of_gateways_is_counted_once_however_often_it_is_read(house: Any) 
     row.requests = 1
     assert [each["requests"] for each in tell(2, row)] == [4]  # an older copy changes nothing
     assert house.api.get("/v1/usage?period=day").json()["usage"][0]["requests"] == 4
+
+
+def test_usage_is_taken_over_each_hour_without_anybody_asking(house: Any) -> None:
+    hour = int(house.clock.now_s() // 3600)
+    path = path_of(house.running.home.gateway, hour)
+    path.parent.mkdir(parents=True)
+    row = Counted(key="ci", team="red", service="chat", requests=3)
+    path.write_bytes(msgspec.json.encode(Hour(number=hour, seq=1, rows=(row,))))
+    house.clock.advance(3700.0)
+    house.cycle()
+    assert len(house.store.documents("usage")) == 1

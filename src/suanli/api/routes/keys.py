@@ -12,12 +12,11 @@ from suanli.api.request import Actor, Here
 from suanli.control import keys as kept
 from suanli.control.keys import KeyRecord
 from suanli.control.snapshot import held
-from suanli.control.usage import Usage, collect_usage, usage_of
+from suanli.control.usage import GATEWAY, Usage, collect_usage, usage_of
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 
 DAYS_TOLD = 30.0
-GATEWAY = "local"
 
 KeyName = Annotated[str, Path(max_length=100)]
 Limit = Annotated[float, Field(gt=0, le=kept.RATE_MAX, allow_inf_nan=False)]

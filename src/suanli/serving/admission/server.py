@@ -199,7 +199,7 @@ class LedgerServer:
             oldest = max(files) - HOURS_KEPT
             for hour in usage.hours_in(self._folder):
                 if hour < oldest:
-                    usage.path_of(self._folder, hour).unlink()
+                    usage.path_of(self._folder, hour).unlink(missing_ok=True)
 
 
 @asynccontextmanager
