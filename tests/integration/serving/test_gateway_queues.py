@@ -26,7 +26,10 @@ from street import (
     whole,
 )
 
+from suanli.domain.traffic import bucket_of
 from suanli.serving.gateway.routes import Revision
+
+WAITED_S = 0.05
 
 
 def test_requests_wait_in_order_for_a_replica_that_is_full() -> None:
@@ -50,6 +53,30 @@ def test_requests_wait_in_order_for_a_replica_that_is_full() -> None:
             assert all(answer.status == 200 for answer in await asyncio.gather(*asked))
             assert most == 2
             assert [request.target for request in there.requests] == [f"/{number}" for number in range(20)]
+
+    run(test())
+
+
+def test_time_with_a_replica_is_counted_apart_from_what_was_waited_for_it() -> None:
+    async def test() -> None:
+        async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+            if request.target == "/first":
+                await until(lambda: service.stats.waiting == 1)
+                await asyncio.sleep(WAITED_S)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx")
+
+        async with replica(answer) as there, gateway(route(there.port, concurrency_max=1)) as street:
+            service = street.gateway.services["chat"]
+            first = asyncio.ensure_future(street.ask(get("/services/chat/first")))
+            await until(lambda: service.stats.arrived == 1)
+            await street.ask(get("/services/chat/second"))
+            await first
+            counted = traffic(street)
+            assert sum(counted.served) == counted.requests == 2
+            assert counted.served_seconds >= WAITED_S
+            assert counted.seconds - counted.served_seconds >= WAITED_S
+            assert sum(counted.latency[bucket_of(WAITED_S) :]) == 2
+            assert sum(counted.served[bucket_of(WAITED_S) :]) >= 1
 
     run(test())
 

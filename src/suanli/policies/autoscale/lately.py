@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -115,24 +115,21 @@ class Lately:
         )
 
     def _answers(self, now_s: float) -> tuple[Window, Window]:
-        """What was answered lately, of whatever revision, and the fastest minute known. Looked up once a second."""
+        """What was answered lately, and the newest revision's fastest minute. Looked up once a second."""
         at_s, former = float(int(now_s)), self._known
         if former is not None and former.at_s == at_s:
             return former.recent, former.calm
-        told = [entry for history in self._revisions.values() for entry in history]
-        recent = _window([second for then_s, second in told if then_s > at_s - RECENT_S])
-        if recent.requests < ANSWERS_ENOUGH:
-            recent = _window([second for _, second in told])
-        revision = max(self._revisions, default=0)
+        recent, revision = _recent(self._revisions.values(), at_s), max(self._revisions, default=0)
+        own = recent if len(self._revisions) <= 1 else _recent([self._revisions[revision]], at_s)
         calm = former.calm if former is not None and former.revision == revision else Window()
-        if _slow_end_s(recent) < _slow_end_s(calm):
-            calm = recent
+        if _slow_end_s(own) < _slow_end_s(calm):
+            calm = own
         self._known = _Known(at_s, revision, recent, calm)
         return recent, calm
 
 
 class _Known(NamedTuple):
-    """Looked up at `at_s`; `calm` is of no revision older than that one."""
+    """Looked up at `at_s`; `calm` is of that revision."""
 
     at_s: float
     revision: int
@@ -148,6 +145,12 @@ def _append(history: deque[tuple[float, _C]], now_s: float, value: _C) -> None:
     history.append((second_s, value))
     while history[0][0] < second_s - KEPT_S:
         history.popleft()
+
+
+def _recent(histories: Iterable[Iterable[tuple[float, Second]]], at_s: float) -> Window:
+    told = [entry for history in histories for entry in history]
+    recent = _window([second for then_s, second in told if then_s > at_s - RECENT_S])
+    return recent if recent.requests >= ANSWERS_ENOUGH else _window([second for _, second in told])
 
 
 def _window(seconds: Sequence[Second]) -> Window:
