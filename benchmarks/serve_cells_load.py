@@ -1,11 +1,12 @@
-"""Processes of the cells: a replica that takes as long as it is told, and a client that asks at given instants.
+"""A replica that takes as long as it is told, and a client that asks at given instants.
 
-python serve_cells_load.py replica SPEED     prints its port; GET .../work/SECONDS is answered after SECONDS / SPEED,
-                                             one request at a time, with how long it was held
-python serve_cells_load.py client PORT FILE  asks as FILE says (`Asked`), prints what came of it (`Told`)
+python serve_cells_load.py replica SPEED           listens on $PORT, or any and prints it; GET .../work/SECONDS is
+                                                   answered after SECONDS / SPEED, one request at a time
+python serve_cells_load.py client PORT FILE [KEY]  asks as FILE says (`Asked`), prints what came of it (`Told`)
 """
 
 import asyncio
+import os
 import queue
 import sys
 import threading
@@ -29,8 +30,8 @@ class Asked(msgspec.Struct):
 
 
 class Told(msgspec.Struct):
-    """Of one cell, by request: status, how long after it was sent the answer was there, when it was sent, and how long
-    the replica was held (0 where no replica answered)."""
+    """Of one cell, by request: status (0: its connection broke), how long after it was sent the answer was there, when
+    it was sent, and how long the replica was held (0 where no replica answered)."""
 
     status: list[int]
     latency_s: list[float]
@@ -71,7 +72,7 @@ class Replica(asyncio.Protocol):
         self.parser.feed_data(data)
 
     def on_url(self, url: bytes) -> None:
-        self.work_s = float(url.rpartition(b"/")[2])
+        self.work_s = 0.0 if url == b"/healthz" else float(url.rpartition(b"/")[2])
 
     def on_message_complete(self) -> None:
         self.worker.queue.put((self, self.work_s))
@@ -86,7 +87,7 @@ async def replica(speed: float) -> None:
     loop = asyncio.get_running_loop()
     worker = Worker(speed, loop)
     worker.start()
-    server = await loop.create_server(lambda: Replica(worker), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Replica(worker), "127.0.0.1", int(os.environ.get("PORT", "0")))
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -101,13 +102,14 @@ class Client(asyncio.Protocol):
         self.load = load
         self.cell = self.number = 0
         self.body = b""
+        self.asking = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self.parser = httptools.HttpResponseParser(self)
 
     def ask(self, cell: int, number: int, message: bytes) -> None:
-        self.cell, self.number, self.body = cell, number, b""
+        self.cell, self.number, self.body, self.asking = cell, number, b"", True
         self.load.told[cell].sent_s[number] = time.perf_counter() - self.load.began_s
         self.transport.write(message)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -118,14 +120,22 @@ class Client(asyncio.Protocol):
         self.body += body
 
     def on_message_complete(self) -> None:
+        self.asking = False
         self.load.answered(self, self.parser.get_status_code())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self in self.load.idle:
+            self.load.idle.remove(self)
+        if self.asking:
+            self.load.over_with(self, 0)
 
 
 class Load:
     """Asks at its instants, whatever has been answered by then."""
 
-    def __init__(self, port: int, cells: list[Asked]) -> None:
+    def __init__(self, port: int, key: bytes, cells: list[Asked]) -> None:
         self.port = port
+        self.key = key
         self.told = [_untold(len(cell.arrive_s)) for cell in cells]
         self.cells = cells
         self.plan = sorted(
@@ -160,7 +170,7 @@ class Load:
         asked = self.cells[cell]
         message = (
             b"GET /services/%b/work/%.7f HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %b\r\n\r\n"
-            % (asked.service.encode(), asked.work_s[number], KEY)
+            % (asked.service.encode(), asked.work_s[number], self.key)
         )
         if self.idle:
             self.idle.pop().ask(cell, number, message)
@@ -173,11 +183,14 @@ class Load:
         (await self.open()).ask(cell, number, message)
 
     def answered(self, client: Client, status: int) -> None:
+        self.idle.append(client)
+        self.over_with(client, status)
+
+    def over_with(self, client: Client, status: int) -> None:
         told, number = self.told[client.cell], client.number
         told.latency_s[number] = time.perf_counter() - self.began_s - told.sent_s[number]
         told.status[number] = status
         told.held_s[number] = float(client.body) if status == 200 else 0.0
-        self.idle.append(client)
         self.left -= 1
         if not self.left:
             self.over.set()
@@ -187,8 +200,8 @@ def _untold(count: int) -> Told:
     return Told([0] * count, [0.0] * count, [0.0] * count, [0.0] * count)
 
 
-async def client(port: int, asked: list[Asked]) -> None:
-    load = Load(port, asked)
+async def client(port: int, key: bytes, asked: list[Asked]) -> None:
+    load = Load(port, key, asked)
     await load.run()
     sys.stdout.buffer.write(msgspec.json.encode(load.told))
 
@@ -198,4 +211,5 @@ if __name__ == "__main__":
         asyncio.run(replica(float(sys.argv[2])))
     else:
         told = msgspec.json.decode(Path(sys.argv[3]).read_bytes(), type=list[Asked])
-        asyncio.run(client(int(sys.argv[2]), told))
+        key = sys.argv[4].encode() if sys.argv[4:] else KEY
+        asyncio.run(client(int(sys.argv[2]), key, told))
