@@ -1,16 +1,13 @@
 """What services were asked in the last days or weeks, kept across restarts, and what that foretells."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from suanli.domain.record import Record
 from suanli.domain.service import ServiceRecord
 from suanli.domain.traffic import Demand
-from suanli.kernel.scaling import startup_s
 from suanli.policies.autoscale.forecast import BIN_S, Forecast, Past, bins_kept, forecast
 from suanli.whole_file import replace
 
@@ -37,10 +34,10 @@ class Rates:
         self._services: dict[str, _Kept] = {}
 
     def foretold(
-        self, service: ServiceRecord, replicas: Sequence[Record], demand: Demand, arrived: int, now_s: float
+        self, service: ServiceRecord, demand: Demand, arrived: int, startup_s: float | None, now_s: float
     ) -> Forecast | None:
-        """What is expected, once it has taken in that `arrived` requests came ever; None where none is declared.
-        O(1), and O(bins of a season) once in a bin."""
+        """What is expected while a replica starts, once it has taken in that `arrived` requests came ever; None where
+        no forecast is declared. O(1), and O(bins of a season) once in a bin."""
         scaling = service.service.scaling
         if scaling.forecast == "off":
             self.forget(service.name)
@@ -50,10 +47,8 @@ class Rates:
             kept = self._services[service.name] = _Kept(self._read(service.name))
         if kept.take(arrived if demand.known else None, now_s, bins_kept(scaling.forecast)):
             self._write(service.name, kept.past)
-        took_s = startup_s(replicas)
-        return kept.forecast(
-            scaling.forecast, scaling.timezone, now_s, STARTUP_S if took_s is None else took_s
-        )
+        ahead_s = STARTUP_S if startup_s is None else startup_s
+        return kept.forecast(scaling.forecast, scaling.timezone, now_s, ahead_s)
 
     def forget(self, name: str) -> None:
         """Nothing more is heard of it for now. Its file stays."""

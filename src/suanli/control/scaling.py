@@ -9,9 +9,10 @@ from suanli.control.rates import Rates
 from suanli.domain.record import Record
 from suanli.domain.service import ServiceRecord
 from suanli.domain.traffic import Demand
-from suanli.kernel.scaling import scales, wish_of
+from suanli.kernel.scaling import scales, startup_s, wish_of
 from suanli.kernel.services import is_ready
 from suanli.policies.autoscale.delays import Wish, Wishes
+from suanli.policies.autoscale.wanted import Seen
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -46,14 +47,16 @@ class Scalers:
             self._said.pop(service.name, None)
             self._rates.forget(service.name)
             return None
-        foretold = self._rates.foretold(service, replicas, demand, arrived, now_s)
+        took_s = startup_s(replicas)
+        foretold = self._rates.foretold(service, demand, arrived, took_s, now_s)
         if foretold is not None:
             demand = msgspec.structs.replace(demand, expected_per_s=foretold.per_s)
         ready = [record for record in replicas if is_ready(record) and not record.stop_requested]
         used = [use[record.key] for record in ready if record.key in use]
         mean = sum(used) / len(used) if used else None
         wishes = self._wishes.setdefault(service.name, Wishes())
-        wish = wish_of(service, len(ready), demand, mean, wishes, now_s)
+        seen = Seen(demand=demand, ready=len(ready), used=mean, startup_s=took_s)
+        wish = wish_of(service, seen, wishes, now_s)
         self._said[service.name] = Said(wish, foretold.why if foretold else "")
         return wish
 

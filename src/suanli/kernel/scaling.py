@@ -20,12 +20,9 @@ def scales(service: ServiceRecord) -> bool:
     return service.serves and more and metric_of(declared) != "off"
 
 
-def wish_of(
-    service: ServiceRecord, ready: int, demand: Demand, used: float | None, wishes: Wishes, now_s: float
-) -> Wish | None:
+def wish_of(service: ServiceRecord, seen: Seen, wishes: Wishes, now_s: float) -> Wish | None:
     """What `tend` should be told is wanted; `wishes` takes it in. None, and a new beginning, where nothing is known."""
-    declared = service.service
-    seen = Seen(demand=demand, ready=ready, used=used)
+    declared, demand = service.service, seen.demand
     want = wanted(declared, seen, now_s) if demand.known else None
     if want is None or not scales(service):
         wishes.forget()

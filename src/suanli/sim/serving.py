@@ -130,6 +130,7 @@ class ServingRun:
         self.sent_s = [math.inf] * count
         self.back_s = [math.inf] * count
         self.wanted = len(fleet.speeds)
+        self.startup_s = fleet.startup_s
         self._fleet = fleet
         self._hop_s = overheads.hop_s / 2.0
         self._slack_s = overheads.slack_s

@@ -7,11 +7,12 @@ import msgspec
 from suanli.domain import events as ev
 from suanli.domain.service import Phase, Revision, ServiceRecord
 from suanli.domain.service_transition import apply_to_service
-from suanli.domain.traffic import BUCKETS, Demand, bucket_of
+from suanli.domain.traffic import BUCKETS, bucket_of
 from suanli.domain.workload import Workload
 from suanli.kernel.scaling import scaled, wish_of
 from suanli.policies.autoscale.delays import Wishes
 from suanli.policies.autoscale.lately import Lately, Second
+from suanli.policies.autoscale.wanted import Seen
 from suanli.sim.serving import ServingRun
 
 TICK_S = 0.25
@@ -58,7 +59,7 @@ class OwnScaling:
         if self._ticks % TELL_TICKS == 0:
             self._hear(run, now_s)
         demand = self._lately.demand(now_s, self._waiting, self._in_flight)
-        self._decide(len(run.ready), demand, now_s)
+        self._decide(Seen(demand=demand, ready=len(run.ready), startup_s=run.startup_s), now_s)
         return self.service.replicas
 
     def _hear(self, run: ServingRun, now_s: float) -> None:
@@ -67,9 +68,9 @@ class OwnScaling:
         self._told_s, self._told_arrived, self._told_done = now_s, run.arrived, len(run.done)
         self._waiting, self._in_flight = len(run.waiting), run.in_flight
 
-    def _decide(self, ready: int, demand: Demand, now_s: float) -> None:
-        wish = wish_of(self.service, ready, demand, None, self._wishes, now_s)
-        change = scaled(self.service, demand, wish, now_s)
+    def _decide(self, seen: Seen, now_s: float) -> None:
+        wish = wish_of(self.service, seen, self._wishes, now_s)
+        change = scaled(self.service, seen.demand, wish, now_s)
         if change is not None:
             self.changes.append(change)
             entry = ev.Entry(seq=len(self.changes), at_s=now_s, actor="controller", event=change)

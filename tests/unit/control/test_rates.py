@@ -29,7 +29,7 @@ def listen(rates: Rates, from_s: float, until_s: float, per_s: float, arrived: i
     """Every second; how many have come in the end."""
     for second in range(int(until_s - from_s)):
         arrived += round(per_s)
-        rates.foretold(chat(), (), KNOWN, arrived, from_s + second)
+        rates.foretold(chat(), KNOWN, arrived, 2.0, from_s + second)
     return arrived
 
 
@@ -50,7 +50,7 @@ def test_of_time_in_which_nothing_was_heard_nothing_is_known(tmp_path: Path) -> 
     rates = Rates(tmp_path)
     arrived = listen(rates, BEGAN_S, BEGAN_S + BIN_S + KNOWN_MIN_S - 10, 20.0)
     for second in range(int(BIN_S)):
-        rates.foretold(chat(), (), Demand(), arrived, BEGAN_S + BIN_S + KNOWN_MIN_S - 10 + second)
+        rates.foretold(chat(), Demand(), arrived, 2.0, BEGAN_S + BIN_S + KNOWN_MIN_S - 10 + second)
     listen(rates, BEGAN_S + 2 * BIN_S + KNOWN_MIN_S - 10, BEGAN_S + 3 * BIN_S + 1, 30.0, arrived)
     assert kept(tmp_path) == Past(first=BIN, rates=(20.0, None, 30.0))
 
@@ -72,7 +72,7 @@ def test_a_file_that_cannot_be_read_begins_anew(tmp_path: Path, content: bytes) 
 def test_a_service_without_a_forecast_leaves_no_file(tmp_path: Path) -> None:
     rates = Rates(tmp_path)
     for second in range(700):
-        assert rates.foretold(chat("off"), (), KNOWN, second, BEGAN_S + second) is None
+        assert rates.foretold(chat("off"), KNOWN, second, 2.0, BEGAN_S + second) is None
     assert list(tmp_path.iterdir()) == []
 
 

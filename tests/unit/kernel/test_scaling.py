@@ -15,6 +15,7 @@ from suanli.domain.traffic import Demand
 from suanli.domain.workload import Access, Kind, Scaling, Service, Workload
 from suanli.kernel.scaling import scaled, startup_s, wish_of
 from suanli.policies.autoscale.delays import Wish, Wishes
+from suanli.policies.autoscale.wanted import Seen
 
 UP_S, DOWN_S = 2.0, 60.0
 
@@ -47,7 +48,7 @@ class Life:
         self.changes: list[tuple[float, int]] = []
 
     def see(self, now_s: float, demand: Demand) -> None:
-        wish = wish_of(self.service, self.service.replicas, demand, None, self.wishes, now_s)
+        wish = wish_of(self.service, Seen(demand=demand, ready=self.service.replicas), self.wishes, now_s)
         event = scaled(self.service, demand, wish, now_s)
         if event is not None:
             entry = ev.Entry(seq=1, at_s=now_s, actor="test", event=event)

@@ -57,9 +57,13 @@ def test_a_promised_latency_says_how_many_replicas_and_why() -> None:
 
 
 def test_what_waits_already_is_caught_up_with() -> None:
-    found = want(SERIAL, asked(60.0, recent=window(0.05, 0.05), waiting=100))
+    demand = asked(60.0, recent=window(0.05, 0.05), waiting=100)
+    found = want(SERIAL, demand)
     assert found.replicas == 6
     assert "100 requests wait" in found.why
+    slow = wanted(SERIAL, Seen(demand=demand, ready=1, startup_s=20.0), MONDAY_S)
+    assert slow is not None
+    assert slow.replicas == 4, "what waits is not to be over before a replica is there"
 
 
 def test_a_latency_out_of_reach_gets_replicas_enough_to_serve_and_says_so() -> None:

@@ -13,7 +13,8 @@ SLO_MARGIN = 0.8
 """Replicas are planned for this share of a promised latency: the model is an approximation, and rates move."""
 
 BACKLOG_S = 2.0
-"""What waits already shall be gone within so long, beside what comes meanwhile."""
+"""What waits already shall be gone within so long, or within the time that a replica takes to start if that is longer,
+beside what comes meanwhile: more haste would have replicas started for what is over when they are there."""
 
 SURE = 2.0
 """A short stretch's rate is believed less so many standard deviations, so that chance is not taken for a burst."""
@@ -41,11 +42,13 @@ class Want(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """`ready` replicas answer; `used` is the mean share of what they hold that they use, None where not known."""
+    """`ready` replicas answer; `used` is the mean share of what they hold that they use, and `startup_s` what one takes
+    to start, None where not known."""
 
     demand: Demand
     ready: int
     used: float | None = None
+    startup_s: float | None = None
 
 
 def metric_of(service: Service) -> str:
@@ -160,7 +163,7 @@ def _for_slo(service: Service, seen: Seen) -> Want | None:
             wants.append(
                 _queued(seen.demand, served, first, slots, "a p95 to the first token", slo.ttft_p95_s)
             )
-        wants.append(_backlog(seen.demand, served, slots))
+        wants.append(_backlog(seen, served, slots))
     calm = seen.demand.calm
     wants.append(_slowed(seen, calm.per_token, recent.per_token, "a p95 per further token", slo.tpot_p95_s))
     if not slots:
@@ -184,11 +187,12 @@ def _queued(demand: Demand, served: Times, answer: Times, slots: int, what: str,
     return Want(replicas, f"{said} need {_replicas(replicas)} for {what} of {_span(limit_s)}")
 
 
-def _backlog(demand: Demand, served: Times, slots: int) -> Want:
-    rate = rate_per_s(demand)
-    replicas = _whole((rate + demand.waiting / BACKLOG_S) * served.mean_s / slots)
-    said = f"{demand.waiting} requests wait and {rate:.3g}/s come at {_span(served.mean_s)} each"
-    return Want(replicas, f"{said}: {_replicas(replicas)} catch up in {BACKLOG_S:g} s")
+def _backlog(seen: Seen, served: Times, slots: int) -> Want:
+    rate, waiting = rate_per_s(seen.demand), seen.demand.waiting
+    within_s = max(BACKLOG_S, seen.startup_s or 0.0)
+    replicas = _whole((rate + waiting / within_s) * served.mean_s / slots)
+    said = f"{waiting} requests wait and {rate:.3g}/s come at {_span(served.mean_s)} each"
+    return Want(replicas, f"{said}: {_replicas(replicas)} catch up in {_span(within_s)}")
 
 
 def _slowed(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: float | None) -> Want | None:
