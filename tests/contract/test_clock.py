@@ -37,8 +37,9 @@ def test_the_clock_never_goes_back(clock: Clock):
 def test_a_wake_ends_the_next_wait_at_once_and_only_that_one(clock: Clock):
     clock.wake()
     before_s = clock.now_s()
-    clock.wait(60.0)
-    assert clock.now_s() - before_s < 1.0
+    clock.wait(6_000.0)
+    assert clock.now_s() - before_s < 600.0  # a minute of the fastest
+    before_s = clock.now_s()
     clock.wait(0.05)
     assert clock.now_s() - before_s >= 0.05 - 1e-6
 
@@ -46,7 +47,7 @@ def test_a_wake_ends_the_next_wait_at_once_and_only_that_one(clock: Clock):
 def test_several_wakes_before_a_wait_count_as_one(clock: Clock):
     clock.wake()
     clock.wake()
-    clock.wait(60.0)
+    clock.wait(6_000.0)
     before_s = clock.now_s()
     clock.wait(0.05)
     assert clock.now_s() - before_s >= 0.05 - 1e-6
@@ -55,26 +56,26 @@ def test_several_wakes_before_a_wait_count_as_one(clock: Clock):
 def test_a_negative_wait_returns_at_once():
     clock = SystemClock()
     before_s = time.monotonic()
-    clock.wait(-5.0)
-    assert time.monotonic() - before_s < 1.0
+    clock.wait(-600.0)
+    assert time.monotonic() - before_s < 60.0
 
 
 def test_a_wait_of_the_system_clock_is_ended_from_another_thread():
     clock = SystemClock()
-    waiting = threading.Thread(target=clock.wait, args=(60.0,))
+    waiting = threading.Thread(target=clock.wait, args=(600.0,))
     waiting.start()
     clock.wake()
-    waiting.join(timeout=5.0)
+    waiting.join(timeout=60.0)
     assert not waiting.is_alive()
 
 
 def test_the_system_clock_starts_at_the_wall_clock_and_ignores_its_jumps(monkeypatch: pytest.MonkeyPatch):
     clock = SystemClock()
-    assert clock.now_s() == pytest.approx(time.time(), abs=1.0)
+    assert clock.now_s() == pytest.approx(time.time(), abs=60.0)
     wall_s = time.time()
     for jump_s in (300.0, -300.0):
         monkeypatch.setattr(time, "time", lambda jump_s=jump_s: wall_s + jump_s)
-        assert clock.now_s() == pytest.approx(wall_s, abs=1.0)
+        assert clock.now_s() == pytest.approx(wall_s, abs=60.0)
 
 
 def test_a_fast_clock_begins_where_it_is_told_and_runs_so_many_times_as_fast():

