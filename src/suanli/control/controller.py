@@ -306,7 +306,8 @@ class Controller:
 
     def _launch(self, record: Record) -> None:
         if record.status is Status.STARTING:
-            self.ports.engine.start(launch_of(record, self.world, self._home, self._programs(record)))
+            reach = self.front.reach(record, self.seen) if self.front is not None else None
+            self.ports.engine.start(launch_of(record, self.world, self._home, self._programs(record), reach))
 
     def _stop(self, record: Record) -> None:
         attempt = record.attempt

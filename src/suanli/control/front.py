@@ -8,6 +8,7 @@ import msgspec
 import psutil
 import structlog
 
+from suanli.control.reach import Reach, Reaching
 from suanli.control.routing import routes_of
 from suanli.control.traffic import Traffic
 from suanli.domain.observation import Observation
@@ -35,15 +36,15 @@ log = structlog.get_logger("suanli.control")
 class Front:
     """`folder` is the gateway's: it reads the routes there, its workers write their figures there.
 
-    `keys` says who may ask. `here` are this machine's addresses.
+    `keys` says who may ask, `reaching` how replicas are.
     """
 
-    def __init__(self, folder: Path, keys: Callable[[], tuple[Key, ...]], here: frozenset[str]) -> None:
+    def __init__(self, folder: Path, keys: Callable[[], tuple[Key, ...]], reaching: Reaching) -> None:
         self._folder = folder
         self._read_keys = keys
         self._keys: tuple[Key, ...] = ()
         self._keys_read_s = -KEYS_EVERY_S
-        self._here = here
+        self._reaching = reaching
         self._routes = _read(folder / ROUTES_FILE, Routes) or Routes(version=0)
         self._directed: tuple[int, tuple[Key, ...]] | None = None
         self._seen: Observation | None = None
@@ -68,13 +69,21 @@ class Front:
             return
         self._directed, self._seen = (world.seq, self._keys), seen
         version = self._routes.version + 1
-        fresh = routes_of(world, seen, self._keys, version, self._here)
+        fresh = routes_of(world, seen, self._keys, version, self._reaching)
         if msgspec.structs.replace(fresh, version=self._routes.version) == self._routes:
             return
         for target in _targets(self._routes) - _targets(fresh):
             self._gone[target] = version
         write_routes(self._folder, fresh)
         self._routes = fresh
+
+    def reach(self, record: Record, seen: Observation) -> Reach | None:
+        """How the live attempt of a service's replica is to be reached, as its routes will say."""
+        attempt = record.attempt
+        if attempt is None or record.workload.kind is not Kind.SERVE:
+            return None
+        node, addresses = attempt.placements[0].node, self._reaching.addresses(seen)
+        return self._reaching.of(record.key, attempt.number, node, addresses)
 
     def windows(self, service: str, since_s: float) -> Mapping[int, Window]:
         """Traffic of each revision since then, as far back as it is known."""

@@ -5,16 +5,20 @@ from pathlib import Path
 
 import msgspec
 
+from suanli.control.reach import Reach
 from suanli.domain.observation import Launch
 from suanli.domain.record import Record
 from suanli.domain.world import World
 
 
-def launch_of(record: Record, world: World, home: Path, run: tuple[str, ...]) -> Launch:
-    """The launch of the live attempt, whose workers run `run`. Raises ValueError where there is none: a bug of the
-    caller."""
+def launch_of(
+    record: Record, world: World, home: Path, run: tuple[str, ...], reach: Reach | None = None
+) -> Launch:
+    """The launch of the live attempt, whose workers run `run`, and are reached so. Raises ValueError where there is
+    none: a bug of the caller."""
     if record.attempt is None:
         raise ValueError(f"{record.key} has no live attempt")
+    reach = reach or Reach()
     source = record.workload.model_from
     model = world.records.get(source) if source else None
     return Launch(
@@ -25,6 +29,8 @@ def launch_of(record: Record, world: World, home: Path, run: tuple[str, ...]) ->
         output_dir=str(output_dir(home, record)),
         log_dir=str(log_dir(home, record)),
         model_dir=str(output_dir(home, model)) if model else "",
+        listen_host=reach.host,
+        token=reach.token,
     )
 
 

@@ -1,8 +1,9 @@
 """Who serves what, told to gateways: from the log and what truly runs. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from suanli.control.planning import share_price
+from suanli.control.reach import Reaching
 from suanli.domain.fleet import Node
 from suanli.domain.observation import Observation, Phase
 from suanli.domain.record import Record
@@ -14,21 +15,18 @@ from suanli.kernel.services import is_ready, shares_now
 from suanli.serving.gateway.routes import Key, Price, Revision, Route, Routes, Target
 from suanli.sim.usage import part, power_w
 
-LOOPBACK = "127.0.0.1"
-
 
 def routes_of(
-    world: World, seen: Observation, keys: Sequence[Key], version: int, here: Collection[str]
+    world: World, seen: Observation, keys: Sequence[Key], version: int, reaching: Reaching
 ) -> Routes:
-    """All services that have not ended. O(replicas). `here` are this machine's addresses: its replicas may listen on
-    loopback alone."""
+    """All services that have not ended. O(replicas)."""
     ports = {(view.key, view.number): view.port for view in seen.attempts if view.phase is Phase.READY}
-    addresses = {view.name: LOOPBACK if view.address in here else view.address for view in seen.nodes}
+    addresses = reaching.addresses(seen)
     nodes = {node.name: node for node in world.fleet.nodes} if world.fleet else {}
     targets: dict[str, list[tuple[int, Target]]] = {}
     prices: dict[str, list[Price]] = {}
     for record in world.records.values() if world.services else ():
-        target = _target(record, ports, addresses)
+        target = _target(record, ports, addresses, reaching)
         if target is not None:
             targets.setdefault(record.name, []).append((record.revision, target))
             prices.setdefault(record.name, []).append(_price(record, nodes))
@@ -41,7 +39,10 @@ def routes_of(
 
 
 def _target(
-    record: Record, ports: dict[tuple[str, int], int | None], addresses: dict[str, str]
+    record: Record,
+    ports: Mapping[tuple[str, int], int | None],
+    addresses: Mapping[str, str],
+    reaching: Reaching,
 ) -> Target | None:
     """A replica that answers, and that nobody has asked to end."""
     attempt = record.attempt
@@ -50,8 +51,8 @@ def _target(
     port = ports.get((record.key, attempt.number))
     if port is None:
         return None
-    host = addresses.get(attempt.placements[0].node) or LOOPBACK
-    return Target(key=record.key, attempt=attempt.number, host=host, port=port)
+    reach = reaching.of(record.key, attempt.number, attempt.placements[0].node, addresses)
+    return Target(key=record.key, attempt=attempt.number, host=reach.host, port=port, token=reach.token)
 
 
 def _route(service: ServiceRecord, targets: Sequence[tuple[int, Target]], prices: Sequence[Price]) -> Route:

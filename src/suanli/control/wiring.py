@@ -19,6 +19,7 @@ from suanli.control.journal import Journal
 from suanli.control.keys import keys_of
 from suanli.control.machines import EMBEDDED, FAKE, Machines, machines
 from suanli.control.models import Programs, registry_of
+from suanli.control.reach import Reaching, secret_in
 from suanli.control.requests import choose_policy, kept_rules
 from suanli.control.snapshot import Snapshot
 from suanli.control.usage import Hourly
@@ -151,7 +152,7 @@ def build(
             holder=holder,
             home=home.path,
             watch=watch,
-            front=Front(home.gateway, lambda: keys_of(store), own_addresses()) if is_real else None,
+            front=_front(home, store) if is_real else None,
             programs=Programs(store.models, models.blobs.url, home.path),
         )
         gateway = GatewayProcess(home.gateway, settings.door, home.logs / "gateway.log") if is_real else None
@@ -160,6 +161,10 @@ def build(
         yield Running(settings, home, controller, holder, models, gateway)
         if not settings.detach:
             here.end()
+
+
+def _front(home: Home, store: Store) -> Front:
+    return Front(home.gateway, lambda: keys_of(store), Reaching(own_addresses(), secret_in(home.path)))
 
 
 def _watch(settings: Settings, store: Store, telemetry: History, closing: ExitStack) -> Watch:

@@ -99,7 +99,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """All the engine needs to start one attempt: what, where, and the folders. Idempotent by (key, number).
 
-    `model_dir` is the output folder of the workload named in `model: {from: ...}`.
+    `model_dir` is the output folder of the workload named in `model: {from: ...}`. A service's replica listens on
+    `listen_host`, and tells by `token` whether its gateway asks.
     """
 
     key: str
@@ -109,3 +110,5 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     output_dir: str
     log_dir: str
     model_dir: str = ""
+    listen_host: str = "127.0.0.1"
+    token: str = ""

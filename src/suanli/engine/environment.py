@@ -58,6 +58,9 @@ def worker_environment(
     if workload.kind is Kind.SERVE:
         environment["SUANLI_REPLICA"] = launch.key.rpartition("/")[2]
         environment["PORT"] = str(rendezvous.service_port)
+        environment["SUANLI_LISTEN_HOST"] = launch.listen_host
+        if launch.token:
+            environment["SUANLI_REPLICA_TOKEN"] = launch.token
     return environment | workload.env
 
 

@@ -11,6 +11,7 @@ import psutil
 
 from suanli.control.clock import SystemClock
 from suanli.control.controller import Controller, Ports
+from suanli.control.front import Front
 from suanli.domain import events as ev
 from suanli.domain.fleet import Fleet, Node
 from suanli.domain.resources import AcceleratorDemand, Demand
@@ -51,9 +52,12 @@ def emulated_cluster(folder: Path, fleet: Fleet = FLEET) -> Iterator[ClusterHand
 
 
 @contextmanager
-def controller(home: Path, handle: ClusterHandle, fleet: Fleet = FLEET) -> Iterator[Controller]:
+def controller(
+    home: Path, handle: ClusterHandle, fleet: Fleet = FLEET, front: Front | None = None
+) -> Iterator[Controller]:
     engine, store = RayEngine(handle), SqlStore(f"sqlite:///{home / 'suanli.db'}")
-    running = Controller(Ports(store, engine, SystemClock(), History()), holder="test", home=home)
+    ports = Ports(store, engine, SystemClock(), History())
+    running = Controller(ports, holder="test", home=home, front=front)
     store.commit(Commit(events=(ev.FleetDeclared(fleet=fleet),), actor="test", at_s=time.time()))
     ended = threading.Event()
 
@@ -97,7 +101,9 @@ def counting_gang(name: str, steps: int, nodes: int = 4, pace_s: float = 0.1) ->
 
 
 def submit(running: Controller, workload: Workload) -> None:
-    event = ev.Submitted(key=workload.name, workload=workload)
+    event: ev.Event = ev.Submitted(key=workload.name, workload=workload)
+    if workload.service is not None:
+        event = ev.Revised(service=workload.name, number=1, workload=workload)
     running.ports.store.commit(Commit(events=(event,), actor="test", at_s=time.time()))
 
 

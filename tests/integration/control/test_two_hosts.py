@@ -1,11 +1,17 @@
-"""A second host whose link is cut: its worker is dead before the job goes on here; once healed, it is used again."""
+"""A second host: the gateway here asks a replica there, which answers nobody else. Its link is cut: its worker is dead
+before the job goes on here; once healed, it is used again."""
 
+import hashlib
+import http.client
 import math
 import os
+import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -15,16 +21,22 @@ import hosts
 from gangs import COUNTER, controller, submit, until
 
 from suanli.control.controller import Controller
-from suanli.domain.events import Ended, Placed
+from suanli.control.front import Front, own_addresses
+from suanli.control.gateway import Door, GatewayProcess
+from suanli.control.reach import Reaching, secret_in
+from suanli.domain.events import Ended, Placed, ServiceEnded
 from suanli.domain.fleet import Fleet, Node
 from suanli.domain.observation import AttemptView, Phase
 from suanli.domain.record import Status
 from suanli.domain.resources import Demand
-from suanli.domain.workload import EndCause, Kind, Workload
+from suanli.domain.workload import EndCause, Kind, Service, Workload
 from suanli.engine.messages import Timing
 from suanli.engine.ray.cluster import ClusterHandle, start_or_adopt, stop
 from suanli.engine.ray.nodes import RayNodes
 from suanli.engine.shim import boottime_s
+from suanli.ports.store import Commit
+from suanli.serving.gateway.routes import Key, Routes
+from suanli.serving.gateway.routes_file import ROUTES_FILE
 
 HERE = Node(name="host-a", cpus=1.5, memory_bytes=4 * 2**30)
 THERE = Node(name="host-b", cpus=1.0, memory_bytes=4 * 2**30)
@@ -32,6 +44,17 @@ THERE = Node(name="host-b", cpus=1.0, memory_bytes=4 * 2**30)
 FLEET = Fleet(name="two-hosts", nodes=(HERE, THERE))
 STEPS = 150
 NOTICED_S_MAX = 3.5
+
+SECRET = "sk-suanli-two-hosts"
+KEY = Key(name="test", digest=hashlib.sha256(SECRET.encode()).hexdigest())
+ECHO = """
+class Echo:
+    def load(self, model_dir):
+        pass
+
+    def infer(self, inputs):
+        return inputs
+"""
 
 Property = Callable[[str, object], None]
 
@@ -56,8 +79,10 @@ def test_a_job_leaves_a_host_that_was_cut_off_only_once_it_is_dead_there_and_the
 ) -> None:
     second_host = RayNodes(cluster, hosts.launcher("b"))
     second_host.add([THERE])
-    with controller(tmp_path, cluster, FLEET) as running:
+    front = Front(tmp_path / "gateway", lambda: (KEY,), Reaching(own_addresses(), secret_in(tmp_path)))
+    with controller(tmp_path, cluster, FLEET, front) as running:
         until(lambda: _living(running) == {"host-a", "host-b"}, 60)
+        _serves_there(running, tmp_path)
         submit(running, _counting("job", STEPS))
         until(lambda: _step(running, "job") >= 5, 30)
         before = _view(running, "job")
@@ -80,12 +105,70 @@ def test_a_job_leaves_a_host_that_was_cut_off_only_once_it_is_dead_there_and_the
     ends = [event.cause for event in events if isinstance(event, Ended) and event.key == "job"]
     assert ends == [EndCause.NODE_LOST, EndCause.SUCCEEDED]
     places = [(event.key, event.placements[0].node) for event in events if isinstance(event, Placed)]
-    assert places == [("job", "host-b"), ("job", "host-a"), ("later", "host-b")]
+    assert places == [("echo/0", "host-b"), ("job", "host-b"), ("job", "host-a"), ("later", "host-b")]
     assert list(tmp_path.rglob("overlap-*")) == []
     (log,) = tmp_path.glob("outputs/job-*/steps-0")
     steps = [int(line.split()[1]) for line in log.read_text().splitlines()]
     assert steps == sorted(set(steps)), "a step was committed twice"
     assert steps[-1] == STEPS
+
+
+def _serves_there(running: Controller, folder: Path) -> None:
+    """A replica on host b answers the gateway on host a, and nobody without the token; then the service ends."""
+    model = folder / "model"
+    model.mkdir()
+    (model / "echo.py").write_text(ECHO)
+    submit(running, _service(model))
+    gateway = GatewayProcess(folder / "gateway", Door(port=0), folder / "gateway.log")
+    try:
+        until(lambda: _targets(folder), 60)
+        ((host, port, token),) = _targets(folder)
+        assert host == hosts.ADDRESSES["b"]
+        until(lambda: gateway.ensure(time.monotonic()) or gateway.running(), 60)
+        ours = gateway.running()
+        assert ours is not None
+        until(lambda: _asked("127.0.0.1", ours.port, "/services/echo/predict", SECRET)[0] == 200, 60)
+        _, said = _asked("127.0.0.1", ours.port, "/services/echo/predict", SECRET)
+        assert msgspec.json.decode(said)["outputs"] == ["hello"]
+        assert _asked(host, port, "/predict", SECRET)[0] == 401
+        assert _asked(host, port, "/predict", token)[0] == 200
+        with hosts.inside("b"), pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
+    finally:
+        gateway.end()
+    running.ports.store.commit(Commit(events=(ServiceEnded(service="echo"),), actor="t", at_s=time.time()))
+    until(lambda: running.world.records["echo/0"].status is Status.STOPPED, 60)
+
+
+def _targets(folder: Path) -> set[tuple[str, int, str]]:
+    """Where the routes that were written send requests, and what is shown there."""
+    file = folder / "gateway" / ROUTES_FILE
+    routes = msgspec.json.decode(file.read_bytes(), type=Routes) if file.exists() else Routes(version=0)
+    revisions = (revision for route in routes.routes for revision in route.revisions)
+    return {(t.host, t.port, t.token) for revision in revisions for t in revision.targets}
+
+
+def _asked(host: str, port: int, path: str, secret: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(host, port, timeout=30)
+    try:
+        body, head = b'{"inputs": ["hello"]}', {"Authorization": f"Bearer {secret}"}
+        connection.request("POST", path, body, head)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _service(model: Path) -> Workload:
+    words = ("--runtime", "python", "--name", "echo", "--code", "echo:Echo", "--model-dir", str(model))
+    return Workload(
+        name="echo",
+        kind=Kind.SERVE,
+        run=(sys.executable, "-m", "suanli.serving.runtime", *words),
+        demand=Demand(cpus=1.0, memory_bytes=2**29),
+        workdir=str(model),
+        service=Service(health_path="/readyz", drain_s=0.0),
+    )
 
 
 class _Cut:

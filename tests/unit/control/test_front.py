@@ -7,6 +7,7 @@ import pytest
 from tests.building import fleet, node
 
 from suanli.control.front import Front
+from suanli.control.reach import KEPT_IN, Reach, Reaching, secret_in
 from suanli.control.routing import routes_of
 from suanli.control.traffic import Traffic
 from suanli.domain import events as ev
@@ -27,7 +28,7 @@ CHAT = Workload(
     service=Service(),
     model=ModelUse(ref="m@prod", name="m", number=1),
 )
-HERE = frozenset({"10.0.0.1"})
+HERE = Reaching(frozenset({"10.0.0.1"}))
 NODES = (
     NodeView(name="near", seen=node("near"), address="10.0.0.1"),
     NodeView(name="far", seen=node("far"), address="10.0.0.2"),
@@ -83,6 +84,23 @@ def test_a_route_names_the_service_its_model_and_who_answers_on_loopback_where_i
         ),
         Revision(number=2, share=0.5, targets=(Target(key="chat/1", attempt=1, host="10.0.0.2", port=8001),)),
     )
+
+
+def test_a_replica_is_told_the_very_address_and_token_that_its_route_has_and_each_another(
+    tmp_path: Path,
+) -> None:
+    told = Told()
+    reaching = Reaching(frozenset({"10.0.0.1"}), secret_in(tmp_path))
+    (route,) = routes_of(told.world, told.seen, (), 1, reaching).routes
+    front = Front(tmp_path, lambda: (), Reaching(frozenset({"10.0.0.1"}), secret_in(tmp_path)))
+    tokens = set[str]()
+    for target in (target for revision in route.revisions for target in revision.targets):
+        reach = front.reach(told.world.records[target.key], told.seen)
+        assert reach == Reach(target.host, target.token)
+        tokens.add(target.token)
+    assert len(tokens) == 2
+    assert all(len(token) == 64 for token in tokens)
+    assert (tmp_path / KEPT_IN).stat().st_mode & 0o777 == 0o600
 
 
 def test_traffic_goes_by_the_shares_in_force_and_never_to_who_cannot_answer() -> None:

@@ -94,6 +94,8 @@ def test_a_worker_knows_what_it_is_and_where_to_write() -> None:
 def test_a_replica_knows_its_number_and_port() -> None:
     environment = environment_of(1, kind=Kind.SERVE, service=Service())
     assert (environment["SUANLI_REPLICA"], environment["PORT"]) == ("4", "8000")
+    assert environment["SUANLI_LISTEN_HOST"] == "127.0.0.1"
+    assert "SUANLI_REPLICA_TOKEN" not in environment
 
 
 def test_of_the_nodes_environment_only_the_harmless_passes_and_the_users_own_wins() -> None:

@@ -29,8 +29,8 @@ class Ask:
         self.generates = False
         self.metered = False
 
-    def message(self, host: bytes) -> bytes:
-        """The request as a replica gets it, without its body."""
+    def message(self, head: bytes) -> bytes:
+        """The request as a replica gets it, without its body. `head` are the lines that are the same for all."""
         request = self.request
         length = (
             b""
@@ -43,7 +43,7 @@ class Ask:
                 b" ",
                 self.path,
                 b" HTTP/1.1\r\n",
-                host,
+                head,
                 *request.lines,
                 length,
                 b"x-request-id: %b\r\n\r\n" % request.id,

@@ -197,7 +197,7 @@ class Relay:
         self._sent += 1
         self._asked_s = self._asked_s or monotonic()
         request = self.ask.request
-        message = self.ask.message(attempt.replica.host)
+        message = self.ask.message(attempt.replica.head)
         if len(request.body) > LONG_BYTES:
             connection.ask(self, message, request.head_only)
             connection.transport.write(request.body)

@@ -56,6 +56,7 @@ class RoutesFile:
 
 
 def write_routes(folder: Path, routes: Routes) -> None:
-    """Replace the file; durable before it returns. It holds digests of keys, so only its owner may read it."""
+    """Replace the file; durable before it returns. It holds digests of keys and tokens of replicas: only its owner may
+    read it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace(folder / ROUTES_FILE, msgspec.json.encode(routes), durable=True)

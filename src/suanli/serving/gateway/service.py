@@ -290,8 +290,8 @@ def affinity_hash(text: bytes) -> int:
     return mixed(crc32(text) | len(text) << 32)
 
 
-def _place(target: Target) -> tuple[str, int, str, int]:
-    return target.key, target.attempt, target.host, target.port
+def _place(target: Target) -> tuple[str, int, str, int, str]:
+    return target.key, target.attempt, target.host, target.port, target.token
 
 
 def _name_hash(target: Target) -> int:

@@ -46,13 +46,14 @@ class Asking(Protocol):
 class Replica:
     """One replica as this worker knows it. `in_flight_max` is this worker's part of what it may be given (0: any)."""
 
-    __slots__ = ("breaker", "gone", "host", "idle", "in_flight", "in_flight_max", "label", "name_hash", "revision",
+    __slots__ = ("breaker", "gone", "head", "idle", "in_flight", "in_flight_max", "label", "name_hash", "revision",
                  "speed", "target", "traffic")  # fmt: skip
 
     def __init__(self, target: Target, name_hash: int, traffic: Traffic) -> None:
         self.label = f"{target.key}:{target.attempt}"
         host = f"[{target.host}]" if ":" in target.host else target.host
-        self.host = f"host: {host}:{target.port}\r\n".encode()
+        shown = f"authorization: Bearer {target.token}\r\n" if target.token else ""
+        self.head = f"host: {host}:{target.port}\r\n{shown}".encode()
         self.name_hash = name_hash
         self.in_flight = 0
         self.idle: list[ReplicaConnection] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -19,6 +20,7 @@ Answer = Callable[[bytes], Awaitable[Whole | Stream]]
 
 BODY_BYTES_MAX = 16 * 2**20
 WORK = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/predict", "/score")
+OPEN = ("/healthz", "/readyz")
 log = logging.getLogger("suanli.runtime")
 
 
@@ -29,9 +31,13 @@ class Phase(enum.StrEnum):
 
 
 class App:
-    """It answers from the start: health at once, work once `serve` was called, until `drain` is."""
+    """It answers from the start: health at once, work once `serve` was called, until `drain` is.
 
-    def __init__(self, metrics: Metrics) -> None:
+    With a `token` only who shows it is answered, except about health.
+    """
+
+    def __init__(self, metrics: Metrics, token: str = "") -> None:
+        self._shown = f"Bearer {token}".encode() if token else b""
         self.phase = Phase.LOADING
         self._endpoints: Endpoints | None = None
         self._metrics = metrics
@@ -55,12 +61,20 @@ class App:
             raise NotImplementedError(f"only HTTP is spoken here, not {scope['type']}")
         path, method = scope["path"], scope["method"]
         try:
+            self._check_token(scope)
             if path in WORK:
                 await self._work(scope, receive, send)
             else:
                 await _send_whole(send, 200, self._glance(path, method))
         except Refusal as refusal:
             await self._refuse(refusal, path, send)
+
+    def _check_token(self, scope: Scope) -> None:
+        if not self._shown or scope["path"] in OPEN:
+            return
+        shown = dict(scope["headers"]).get(b"authorization", b"")
+        if not hmac.compare_digest(shown, self._shown):
+            raise Refusal(401, "this replica answers its gateway only; ask that one", code="not_the_gateway")
 
     def _glance(self, path: str, method: str) -> Whole:
         """What is known at once."""

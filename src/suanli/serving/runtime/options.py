@@ -12,9 +12,12 @@ from suanli.domain.model import TASKS
 from suanli.serving.runtime.vllm import Quantization
 from suanli.spec import quantities
 
+SHOWN_BY_GATEWAY = "SUANLI_REPLICA_TOKEN"
+"""Names what the gateway shows; taken out of the environment, so that no code of a user's finds it there."""
+
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """`task` "" is found from the model's files; None is no bound."""
+    """`task` "" is found from the model's files; None is no bound. Without a `token` whoever asks is answered."""
 
     runtime: str
     name: str
@@ -32,6 +35,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     context_max: int | None = None
     memory_max_bytes: int | None = None
     quantization: str = ""
+    token: str = ""
 
 
 def read(argv: Sequence[str] | None = None) -> Options:
@@ -50,7 +54,11 @@ def read(argv: Sequence[str] | None = None) -> Options:
         help="default: $SUANLI_MODEL_DIR; for the runtime python, else the working directory",
     )
     add("--port", type=int, default=os.environ.get("PORT", "0"), help="default: $PORT, else any that is free")
-    add("--host", default="127.0.0.1")
+    add(
+        "--host",
+        default=os.environ.get("SUANLI_LISTEN_HOST", "127.0.0.1"),
+        help="default: $SUANLI_LISTEN_HOST, else 127.0.0.1",
+    )
     add("--task", choices=(*TASKS, "tensors"), default="", help="default: found from the model's files")
     add("--code", default="", metavar="MODULE:CLASS", help="for the runtime python")
     add("--device", choices=("cpu", "cuda"), default="cpu")
@@ -81,7 +89,7 @@ def read(argv: Sequence[str] | None = None) -> Options:
         task=given.task, code=given.code, device=given.device, batch_max=given.batch_max,
         batch_wait_s=given.batch_wait, latency_max_s=given.latency_max, concurrency_max=given.concurrency_max,
         queue_max=given.queue_max, context_max=given.context_max, memory_max_bytes=given.memory_max,
-        quantization=given.quantization,
+        quantization=given.quantization, token=os.environ.pop(SHOWN_BY_GATEWAY, ""),
     )  # fmt: skip
 
 

@@ -89,6 +89,8 @@ def become_vllm(given: Options) -> NoReturn:
     )
     argv = vllm_argv(plan)
     log.info("%s", " ".join(argv))
+    if given.token:
+        os.environ["VLLM_API_KEY"] = given.token
     os.execvp(argv[0], argv)  # noqa: S606 - no shell is the point
 
 
@@ -131,7 +133,7 @@ class Process:
         self._code = 0
 
     async def run(self) -> int:
-        self._app = App(self._metrics)
+        self._app = App(self._metrics, self._given.token)
         config = uvicorn.Config(
             self._app, loop="none", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
             log_level="warning", timeout_keep_alive=75, server_header=False,
