@@ -38,7 +38,7 @@ class Replica:
         self._reader.start()
         self.port = int(re.findall(r"listening on http://[^:]+:(\d+)", self.wait_for_line("listening on"))[0])
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.http = httpx.Client(base_url=self.url, timeout=110)
 
     def _read(self) -> None:
         assert self.process.stderr
@@ -64,7 +64,7 @@ class Replica:
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=90)
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def replica(
         running.http.close()
 
 
-def wait_until(condition: Any, timeout_s: float = 30, said: Any = lambda: "") -> Any:
+def wait_until(condition: Any, timeout_s: float = 90, said: Any = lambda: "") -> Any:
     deadline_s = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < deadline_s, said()

@@ -20,7 +20,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     """A test as a coroutine, on the loop that the gateway uses; no longer than it should take."""
 
     async def bounded() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             await test
 
     uvloop.run(bounded())
@@ -287,7 +287,7 @@ def get(path: str, headers: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nhost: gateway\r\n{headers}\r\n".encode()
 
 
-async def until(condition: Callable[[], bool], for_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], for_s: float = 60.0) -> None:
     async with asyncio.timeout(for_s):
         while not condition():  # noqa: ASYNC110 - what it waits for lies outside this test
             await asyncio.sleep(0.002)

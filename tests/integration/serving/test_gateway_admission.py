@@ -30,9 +30,10 @@ from suanli.serving.gateway.routes import Route, Routes
 
 
 class Strict(OpenAdmission):
-    """Lets in by words, one after a while; remembers who left."""
+    """Lets in by words, one only once it may; remembers who left."""
 
     def __init__(self) -> None:
+        self.may_enter = asyncio.Event()
         self.left: list[dict[str, Any]] = []
 
     def enter(
@@ -47,7 +48,7 @@ class Strict(OpenAdmission):
         return self._later(grant) if authorization == b"Bearer late" else grant
 
     async def _later(self, grant: Grant) -> Grant:
-        await asyncio.sleep(0.03)
+        await self.may_enter.wait()
         return grant
 
     def leave(self, grant: Grant, **told: Any) -> None:
@@ -81,6 +82,7 @@ def usage(prompt: int, completion: int) -> bytes:
 def test_each_that_entered_leaves_once_with_what_it_used(key: str) -> None:
     async def leaves(handler: Callable[..., Awaitable[None]], *, gone: bool = False) -> dict[str, Any]:
         admission = Strict()
+        asyncio.get_running_loop().call_later(0.03, admission.may_enter.set)
         async with replica(handler) as there, gateway(route(there.port), admission=admission) as street:
             client = await street.client()
             client.send(with_key(key))
@@ -152,6 +154,7 @@ def test_who_is_admitted_too_late_leaves_at_once() -> None:
         async with replica(whole(b"x")) as there, gateway(route(there.port), admission=admission) as street:
             message = with_key("late").replace(b"x-request-id", b"x-request-timeout-ms: 10\r\nx-request-id")
             assert (await street.ask(message)).status == 504
+            admission.may_enter.set()
             await until(lambda: bool(admission.left))
             assert (admission.left[0]["tokens_out"], admission.left[0]["revision"]) == (0, 0)
             assert not there.requests

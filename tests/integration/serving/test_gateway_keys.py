@@ -112,7 +112,7 @@ class Gateway:
         await until(lambda: self.process.poll() is not None)
 
 
-async def until(holds: Any, within_s: float = 15.0) -> None:
+async def until(holds: Any, within_s: float = 60.0) -> None:
     ends_s = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < ends_s
@@ -135,7 +135,7 @@ def test_who_may_not_is_told_why_in_the_words_of_openais_api(tmp_path: Path) -> 
     async def test() -> None:
         (limited, one), (elsewhere, two), (late, three) = new_key(), new_key(), new_key()
         keys = (
-            Key(name="limited", digest=one, requests_per_s=1),
+            Key(name="limited", digest=one, requests_per_s=0.01),
             Key(name="elsewhere", digest=two, services=("embed",)),
             Key(name="late", digest=three, expires_s=time.time() - 1),
         )
@@ -154,8 +154,8 @@ def test_who_may_not_is_told_why_in_the_words_of_openais_api(tmp_path: Path) -> 
             headers = told[-1].headers
             assert headers["x-ratelimit-limit-requests"] == "1"
             assert headers["x-ratelimit-remaining-requests"] == "0"
-            assert headers["retry-after"] in ("1", "2")  # whole seconds, rounded up
-            assert 900 < int(headers["retry-after-ms"]) <= 1005
+            assert 10 < int(headers["retry-after"]) <= 101  # whole seconds, rounded up
+            assert int(headers["retry-after"]) == -(-int(headers["retry-after-ms"]) // 1000)
             assert there.served == 1
 
     run(test())
@@ -174,8 +174,9 @@ def test_two_workers_together_keep_to_one_limit(tmp_path: Path) -> None:
                     statuses[(await gateway.ask(secret)).status] += 1
 
             await asyncio.gather(*(ask_on() for _ in range(4)))
+            allowed = 50 * (time.monotonic() - began_s)
             assert statuses.keys() == {200, 429}
-            assert 0.9 * 150 <= statuses[200] <= 150 * (1 + 0.01 * WORKERS)
+            assert 0.5 * allowed <= statuses[200] <= allowed * (1 + 0.01 * WORKERS)
             assert there.served == statuses[200]
             at_work = [stats.services["chat"].arrived for stats in gateway.workers()]
             assert all(at_work), at_work  # both had their part

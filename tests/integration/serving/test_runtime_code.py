@@ -33,7 +33,10 @@ class All:
 
     def infer(self, inputs):
         self.sizes.append(len(inputs))
-        time.sleep(0.02)
+        if "first" in inputs:
+            (self.folder / "begun").touch()
+            while not (self.folder / "go").exists():
+                time.sleep(0.01)
         if "explode" in inputs:
             raise RuntimeError("a secret path /root/x")
         if "refuse" in inputs:
@@ -136,12 +139,18 @@ def test_inputs_become_outputs_each_its_own(served: Replica) -> None:
     assert served.ask("/predict", {"inputs": 7}).json()["outputs"] == [[7, "hello"]]
 
 
-def test_requests_that_come_together_share_batches(served: Replica) -> None:
-    with ThreadPoolExecutor(16) as threads:
-        answers = list(
-            threads.map(lambda number: served.ask("/predict", {"inputs": [number]}).json(), range(32))
-        )
-    assert [answer["outputs"] for answer in answers] == [[[number, "hello"]] for number in range(32)]
+def test_requests_that_come_together_share_batches(served: Replica, folder: Path) -> None:
+    def ask(given: object) -> object:
+        return served.ask("/predict", {"inputs": [given]}).json()["outputs"]
+
+    with ThreadPoolExecutor(17) as threads:
+        first = threads.submit(ask, "first")
+        wait_until((folder / "begun").exists)
+        answers = [threads.submit(ask, number) for number in range(16)]
+        wait_until(lambda: served.metric("suanli_runtime_waiting") == 16)
+        (folder / "go").touch()
+        assert first.result() == [["first", "hello"]]
+        assert [answer.result() for answer in answers] == [[[number, "hello"]] for number in range(16)]
     assert max(served.ask("/predict", {"inputs": ["sizes"]}).json()["outputs"][0]) >= 4
 
 
@@ -266,7 +275,7 @@ def test_code_without_a_model_finds_its_files_in_the_working_directory(folder: P
     command = [sys.executable, "-m", "suanli.serving.runtime", "--name", "mine", "--runtime", "python"]
     command += ["--code", "mine:Broken"]
     ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=110, check=False
     )
     assert "weights are missing" in ended.stderr, "it was loaded"
 
@@ -320,7 +329,7 @@ def test_where_vllm_is_not_installed_it_says_so(folder: Path) -> None:
 def end_of(folder: Path, *arguments: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "suanli.serving.runtime", "--name", "mine", "--model-dir", str(folder)]
     ended = subprocess.run(
-        [*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        [*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=110, check=False
     )
     return ended.returncode, ended.stderr
 

@@ -30,7 +30,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def torch_replica() -> Iterator[Replica]:
-    with replica("--runtime", "transformers", "--latency-max", "2s", model_dir=MINILM) as running:
+    with replica("--runtime", "transformers", "--latency-max", "60s", model_dir=MINILM) as running:
         yield running
 
 
