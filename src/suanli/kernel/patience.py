@@ -20,10 +20,11 @@ TRIES_MAX = 16
 class Patience:
     """Sets nodes aside for one workload of a step: the first in order that has waited long enough.
 
-    Nothing behind it in order takes room on them, so they empty as their work ends, and it starts at the latest when
-    all of that has. They are the nodes that lack least of what it asks; as nothing is added to them, those of the next
-    step lack no more, so that nothing needs to be remembered. Services never end, so their share never counts as
-    coming. This is the reservation of EASY backfilling (Lifka 1995), one at a time, for durations that nobody knows.
+    Nothing behind it in order takes room on them, except for a service's replica that might end it there. So they empty
+    as their work ends, and it starts at the latest when all of that has. They are the nodes that lack least of what it
+    asks; as nothing is added to them, those of the next step lack no more, so that nothing needs to be remembered.
+    Services never end, so their share never counts as coming. This is the reservation of EASY backfilling (Lifka 1995),
+    one at a time, for durations that nobody knows.
     """
 
     def __init__(self, state: State, now_s: float) -> None:
@@ -41,6 +42,16 @@ class Patience:
     def is_due(self, record: Record) -> bool:
         """Whether it has waited long enough, and nobody before it in this step."""
         return self.is_open and self._state.waited_s(record, self._now_s) >= SET_ASIDE_AFTER_S
+
+    def yields_to(self, record: Record) -> tuple[Placement, ...] | None:
+        """What a service's replica need not leave to work that saves and has a lower declared priority."""
+        if record.workload.kind is not Kind.SERVE:
+            return None
+        for key, placements in self.set_aside.items():
+            waits = self._state.records[key].workload
+            if waits.saves and waits.preemptible and waits.priority < record.workload.priority:
+                return placements
+        return None
 
     def starts(self, record: Record, placements: tuple[Placement, ...]) -> None:
         """What a service that starts in this step takes never comes back, either."""

@@ -30,6 +30,9 @@ class Claim(NamedTuple):
     serves: bool = False
 
 
+HIGHEST = Claim(PRIORITY_MAX)
+
+
 def claim_of(record: Record) -> Claim:
     return Claim(record.workload.priority, record.workload.kind is Kind.SERVE)
 

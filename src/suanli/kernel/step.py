@@ -15,7 +15,7 @@ from suanli.kernel.backfill import Backfill
 from suanli.kernel.defragment import Movable
 from suanli.kernel.explain import Blocked, Explainer, Walk, reserved_for
 from suanli.kernel.patience import SET_ASIDE_AFTER_S, Patience
-from suanli.kernel.preempt import PRIORITY_MAX, Claim, Room, Victims, claim_of, make_room
+from suanli.kernel.preempt import HIGHEST, Room, Victims, claim_of, make_room
 from suanli.kernel.rearrange import Outlook, clear_out, rearrange
 from suanli.kernel.sharers import model_of, sharers, shares
 from suanli.kernel.sharing import Round, turns_now
@@ -179,7 +179,7 @@ class _Cycle:
             self._refuse(record, why)
             self._close(why, np.inf)
             return
-        placements = self._room_for(record, wants)
+        placements = self._room_for(record, wants) or self._room_taken_back(record, wants)
         if placements is not None and self.backfill.kept and record.key not in self.reservations:
             placements = self.backfill.room_now(record, wants)
             if placements is None:
@@ -231,9 +231,7 @@ class _Cycle:
             unreserved=self._unreserved(),
             kept={**kept, **self.patience.set_aside},
             stopping=self.changes.stopping,
-            preemption_helps=lambda wants: self.victims.could_make_room(
-                self.later, wants, Claim(PRIORITY_MAX)
-            ),
+            preemption_helps=lambda wants: self.victims.could_make_room(self.later, wants, HIGHEST),
             now_s=self.now_s,
         )
         self.walk.passed = [(record.key, kind) for record, kind in self.turns.passed()]
@@ -280,6 +278,19 @@ class _Cycle:
         if elsewhere is None:
             self._take(reservation.placements)
         return elsewhere
+
+    def _room_taken_back(self, record: Record, wants: Wants) -> tuple[Placement, ...] | None:
+        """Room that was set aside for work which the record, a replica, might end if that ran there."""
+        kept = self.patience.yields_to(record)
+        if kept is None or record.key in self.reservations:
+            return None
+        self._give(kept)
+        placements = find_room(self.table, wants, self.policy, self.ground)
+        if placements is None:
+            self._take(kept)
+        else:
+            self.patience.set_aside.clear()
+        return placements
 
     def _blocked(self) -> list[tuple[Record, Wants]]:
         """What found no room: where the fleet may grow all of it in order, for it is counted, else one of each kind."""

@@ -1,7 +1,7 @@
 """A replica that a service needs more takes the room of training that loses least, and gives it back."""
 
 import msgspec
-from tests.building import decide, fleet, node, nodes, running, state_of, stopped, waiting, workload
+from tests.building import decide, fleet, node, nodes, placed, running, state_of, stopped, waiting, workload
 from tests.cluster import Cluster
 
 from suanli.domain.fleet import Fleet
@@ -79,3 +79,15 @@ def test_the_job_goes_on_once_the_replica_has_ended_and_gives_way_at_every_peak(
     job = cluster.record("job")
     assert (job.status, job.preemptions) == (Status.SUCCEEDED, 3)
     assert job.lost_s <= 3 * 10
+
+
+def test_what_waited_long_keeps_no_room_from_a_replica_that_could_end_it_there() -> None:
+    """It stands at 20 + 10 x 8 h, before the replica, and needs what the service's other replica holds as well."""
+    holds = job("holds", 0, 1, kind=Kind.JOB, priority=90)
+    waits = waiting(workload("waits", gpus=4, cpus=0, priority=20), seq=1, waited_s=8 * 3600.0)
+    more = waiting(workload("more", gpus=2, cpus=0, priority=80, kind=Kind.SERVE), seq=99)
+    assert placed(decide(state_of(ONE, holds, waits, more))[0]) == {"more": ("n0",)}
+    like_it = waiting(workload("like-it", gpus=2, cpus=0, priority=80), seq=99)
+    assert placed(decide(state_of(ONE, holds, waits, like_it))[0]) == {}
+    lesser = waiting(workload("lesser", gpus=2, cpus=0, priority=10, kind=Kind.SERVE), seq=99)
+    assert placed(decide(state_of(ONE, holds, waits, lesser))[0]) == {}
