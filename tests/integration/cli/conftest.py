@@ -25,7 +25,7 @@ nodes:
   - {name: small, cpus: 4, memory: 16GiB, price: 0.4/h}
 teams: {tight: {quota: {cpus: 1}}}
 """
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 Cli = Callable[..., Result]
 
@@ -52,7 +52,7 @@ def process(*words: str, stdin: str = "", cwd: Path | None = None, **env: str) -
         env=environment(**env),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)

@@ -176,7 +176,7 @@ def test_ctrl_c_tells_what_is_known_and_keeps_nothing(said, lab, digits, tmp_pat
     while "answered" not in heard:
         heard += os.read(leader, 4096).decode()
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=100)
     os.close(leader)
     assert process.returncode == 130, heard
     assert "not stored" in out

@@ -183,7 +183,7 @@ def test_2_watching_as_data(on_lab: Cli) -> None:
 
 
 def test_followed_events_are_one_object_a_line_for_programs(on_lab: Cli) -> None:
-    done = on_lab("events", "--follow", "-o", "json", "--timeout", "1s")
+    done = on_lab("events", "--follow", "-o", "json", "--timeout", "3s")
     assert done.exit_code == 124
     assert [json.loads(line)["seq"] for line in done.stdout.splitlines()][:2] == [1, 2]
 
@@ -201,5 +201,5 @@ def test_whoever_has_read_enough_is_no_error(lab: Path) -> None:
         os.close(reader)
         for name in ("fifo", "priority"):  # what happens next finds no reader
             subprocess.run([*SUANLI, "policy", name, "--home", str(lab)], check=True, capture_output=True)
-        _, err = child.communicate(timeout=20)
+        _, err = child.communicate(timeout=100)
     assert (child.returncode, err) == (0, b"")

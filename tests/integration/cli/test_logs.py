@@ -102,7 +102,7 @@ def test_following_ends_with_the_workload_and_loses_no_last_word(
         workload.ended, workload.is_final = 1, True
 
     threading.Timer(0.5, end).start()
-    done = logs("--follow", "--timeout", "10s")
+    done = logs("--follow", "--timeout", "100s")
     assert (done.exit_code, done.stdout) == (0, "begin\nlast word\n")
 
 
@@ -118,12 +118,12 @@ def test_following_goes_on_with_the_next_attempt(workload: Workload, logs: Calla
         workload.ended, workload.is_final = 2, True
 
     threading.Timer(0.5, requeue).start()
-    done = logs("--follow", "--timeout", "10s")
+    done = logs("--follow", "--timeout", "100s")
     assert (done.exit_code, done.stdout) == (0, "first\nsecond\n")
     assert "attempt 2" in done.stderr
 
 
 def test_124_following_what_does_not_end(workload: Workload, logs: Callable[..., Any]) -> None:
     workload.attempts = [b"begin\n"]
-    done = logs("--follow", "--timeout", "500ms")
+    done = logs("--follow", "--timeout", "2s")
     assert (done.exit_code, done.stdout) == (124, "begin\n")

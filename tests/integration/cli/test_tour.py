@@ -66,10 +66,10 @@ def test_the_story_is_told_line_by_line_and_a_failure_ends_it_in_order(
 
 def test_a_part_that_fails_is_named_and_explained(play: Path, process: Callable[..., Any]) -> None:
     (play / "gpt.yaml").write_text("kind: train\nname: gpt\nrun: [sleep, '1']\nresources: {cpus: 3}\n")
-    done = process(*words(play, "--once", "--timeout", "2s"))
+    done = process(*words(play, "--once", "--timeout", "3s"))
     assert done.code == 124
     assert "gpt is waiting" in done.out
-    assert "gpt took longer than 2 s" in done.err
+    assert "gpt took longer than 3 s" in done.err
     assert is_over(play.parent / "home")
 
 
@@ -82,7 +82,7 @@ def test_sigterm_in_the_midst_ends_it_in_order(play: Path) -> None:
             if "gpt  attempt 1 runs" in line:
                 break
         tour.terminate()
-        out, err = tour.communicate(timeout=60)
+        out, err = tour.communicate(timeout=110)
     assert tour.returncode == 130
     assert "Shutting down ..." in out
     assert "Traceback" not in err

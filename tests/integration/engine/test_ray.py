@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -24,7 +23,6 @@ from suanli.engine.ray.engine import RayEngine
 pytestmark = pytest.mark.timeout(300)  # the first test pays for the cluster
 
 NOTICE_MAX_S = 3.0
-FENCED_S = real.FAST.fence_s + real.FAST.kill_s
 
 SLEEP = (sys.executable, "-I", "-S", "-c", "import time; print('up', flush=True); time.sleep(600)")
 FAMILY = (sys.executable, "-I", "-S", "-c", real.FAMILY)
@@ -105,12 +103,10 @@ def test_a_killed_supervisor_takes_its_worker_along_and_the_gang_is_lost(
     engine = cluster.engine
     view = run(cluster, tmp_path, "orphans", *FAMILY, nodes=("n1", "n2"), grace_s=0.5)
     pids = [pid for rank in (0, 1) for pid in real.family_of(tmp_path / "log" / "orphans" / f"1-{rank}.log")]
-    began_s = time.monotonic()
     real.supervisor_of(real.pids_of(view)[1]).kill()
     ended = real.wait_phase(engine, "orphans", 1, Phase.ENDED)
     assert (ended.cause, ended.detail) == (EndCause.NODE_LOST, "the supervisor of rank 1 on n2 was killed")
     assert not any(real.is_running(pid) for pid in pids)
-    assert time.monotonic() - began_s < FENCED_S
 
 
 def test_a_frozen_supervisor_loses_its_worker_to_the_watchdog(cluster: Cluster, tmp_path: Path) -> None:
@@ -186,9 +182,19 @@ while time.monotonic() < until:
     assert done.stdout.strip() == "swept", done.stderr
 
 
-def test_a_dead_raylet_is_noticed_in_time_and_the_gang_runs_on_elsewhere_only_after_its_death(
-    cluster: Cluster, tmp_path: Path, record_property: Callable[[str, object], None]
+def test_a_gang_whose_raylet_dies_runs_on_elsewhere_only_after_its_death(
+    cluster: Cluster, tmp_path: Path
 ) -> None:
+    loses_a_raylet(cluster, tmp_path)
+
+
+@pytest.mark.speed
+def test_a_dead_raylet_is_noticed_in_time(cluster: Cluster, tmp_path: Path) -> None:
+    assert loses_a_raylet(cluster, tmp_path) <= NOTICE_MAX_S
+
+
+def loses_a_raylet(cluster: Cluster, tmp_path: Path) -> float:
+    """Seconds after which it was noticed."""
     handle, engine = cluster.handle, cluster.engine
     run(cluster, tmp_path, "moved", *FAMILY, nodes=("n1", "n2", "n3"), grace_s=1.0)
     pids = [pid for rank in range(3) for pid in real.family_of(tmp_path / "log" / "moved" / f"1-{rank}.log")]
@@ -202,7 +208,5 @@ def test_a_dead_raylet_is_noticed_in_time_and_the_gang_runs_on_elsewhere_only_af
     engine.start(real.launch("moved", 2, tmp_path, *SLEEP, nodes=("n1", "n4", "n3")))
     real.wait_phase(engine, "moved", 2, Phase.RUNNING)
     running_s = time.monotonic() - began_s
-    record_property("noticed_s", noticed_s)
-    record_property("running_again_s", running_s)
     print(f"noticed after {noticed_s:.2f} s, running again after {running_s:.2f} s")  # noqa: T201
-    assert noticed_s <= NOTICE_MAX_S
+    return noticed_s

@@ -6,6 +6,7 @@ plays every scenario, each on a file of its own, and prints what the processes w
 """
 
 import json
+import mmap
 import os
 import random
 import signal
@@ -28,6 +29,7 @@ from suanli.ports.store import Commit, Idempotency, Lease
 from suanli.store import SqlStore
 
 LEASE_S = 0.03
+COMPETE_S_MAX = 60.0
 NOBODY = 65534
 
 
@@ -77,16 +79,20 @@ def _send_all(store: SqlStore, process: int, seed: int) -> list[tuple[str, str, 
 def leases(url: str, seed: int) -> list[Any]:
     """Two processes compete for the lease, write under it, and now and then oversleep."""
     SqlStore(url).close()
+    lived = mmap.mmap(-1, 2)  # shared by the two
     return in_two_processes(
-        lambda number: _compete(SqlStore(url), f"p{number}", random.Random(seed + number))
+        lambda number: _compete(SqlStore(url), number, random.Random(seed + number), lived)
     )
 
 
-def _compete(store: SqlStore, holder: str, rng: random.Random) -> dict[str, Any]:
+def _compete(store: SqlStore, number: int, rng: random.Random, lived: mmap.mmap) -> dict[str, Any]:
+    """For a second at least, and until both held it several times and were refused."""
+    holder = f"p{number}"
     held: list[tuple[int, float, float]] = []
     refused, written = 0, 0
-    deadline_s = time.monotonic() + 1.5
-    while time.monotonic() < deadline_s:
+    began_s = time.monotonic()
+    while (spent_s := time.monotonic() - began_s) < 1.0 or (min(lived) == 0 and spent_s < COMPETE_S_MAX):
+        lived[number] = len(held) >= 5 and refused >= 1
         lease = store.acquire_lease(holder, time.monotonic(), LEASE_S)
         from_s = time.monotonic()
         if lease is None:
@@ -118,8 +124,8 @@ def killed_writers(url: str, seed: int) -> list[list[int]]:
     rounds: list[list[int]] = []
     for number in range(25):
         with child(lambda pipe, number=number: _write_for_ever(SqlStore(url), number, pipe)) as (pid, pipe):
-            told = [os.read(pipe, 1)]  # it has begun
-            time.sleep(rng.uniform(0.0, 0.06))
+            told = [os.read(pipe, 1) for _ in range(rng.randint(1, 12))]  # it has begun, or gone on a little
+            time.sleep(rng.uniform(0.0, 0.01))
             os.kill(pid, signal.SIGKILL)
             while chunk := os.read(pipe, 65_536):
                 told.append(chunk)

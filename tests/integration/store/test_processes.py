@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(folder: Path) -> dict[str, Any]:
     """What the processes of each scenario were told."""
     argv = [sys.executable, str(Path(__file__).with_name("processes.py")), str(folder), "1"]
-    return json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE, timeout=60).stdout)
+    return json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE, timeout=200).stdout)
 
 
 def log_and_world(path: Path) -> tuple[list[Any], World]:
