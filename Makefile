@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: run test check bench bench-limits bench-decide constraints clean setup
+.PHONY: run test check bench bench-limits bench-decide bench-serve constraints clean setup
 
 run: setup
 	@.venv/bin/suanli tour $(ARGS)
@@ -28,6 +28,9 @@ bench-limits: setup
 
 bench-decide: setup
 	@.venv/bin/python benchmarks/decide.py $(ARGS)
+
+bench-serve: setup
+	@.venv/bin/python benchmarks/serve.py $(ARGS)
 
 # Renew every pin, then install what was renewed.
 constraints: setup

@@ -36,14 +36,23 @@ class Panel(msgspec.Struct, frozen=True):
 
 
 def write(path: Path, panels: Sequence[Panel]) -> Path:
-    """Draw the panels, the shorter column next."""
+    return lay_out(path, [drawn(panel) for panel in panels])
+
+
+def drawn(panel: Panel) -> tuple[str, float]:
+    """As SVG in a column of that width, and how high it is."""
+    return _panel(panel), HEAD + ROW * len(panel.bars) + 18.0
+
+
+def lay_out(path: Path, pieces: Sequence[tuple[str, float]]) -> Path:
+    """Pieces and their heights in two columns, the shorter one next."""
     columns: list[list[str]] = [[], []]
     heights = [0.0, 0.0]
-    for panel in panels:
+    for piece, high in pieces:
         at = heights.index(min(heights))
         columns[at].append(f'<g transform="translate({20 + at * (COLUMN + 20)},{20 + heights[at]})">')
-        columns[at].append(_panel(panel) + "</g>")
-        heights[at] += HEAD + ROW * len(panel.bars) + 18
+        columns[at].append(piece + "</g>")
+        heights[at] += high
     height = max(heights) + 30
     inside = "".join(part for column in columns for part in column)
     path.write_text(

@@ -5,21 +5,29 @@ suanli     clients -> one worker of the gateway (key, limits, metering, routing)
 naive      clients -> a proxy of asyncio streams that copies bytes between two sockets -> the replica
 uvicorn    clients -> uvicorn (uvloop, httptools) with a bare ASGI function: no proxy at all
 many       as suanli, with 10,000 keys, 1,000 routes and 200 models more
+ray-serve  clients -> Ray Serve's proxy -> a deployment that does nothing; CPU and memory of the proxy alone
+ray-serve+ the same, with its replica's CPU and memory
+litellm    clients -> LiteLLM's proxy (one worker, a master key, no database) -> the replica
 
-`first_ms` is what the first byte of a stream comes later than from the replica. `python serve_gateway.py 1000000` asks
-so often, and tells only of the gateway.
+`first_ms` is what the first byte of a stream comes later than from the replica; not asked of the last three, of which
+latency is measured at a twentieth of the rate, as they could not keep up with more. They are installed in an
+environment of their own (`peers.py`); where that fails a row says so. `python serve_gateway.py 1000000` asks so often,
+and tells only of the gateway.
 """
 
 import hashlib
 import json
+import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import peers
 import psutil
 from serve_load import KEY
 
@@ -33,6 +41,9 @@ CONNECTIONS = 16
 QUIET_RATE = 400.0
 """Requests a second at which latency is measured: nothing waits for a processor then."""
 
+PEER_REQUESTS, PEER_RATE = 3_000, 20.0
+"""Peers take up to a hundred times as long."""
+
 Row = dict[str, str | int | float]
 
 
@@ -41,13 +52,28 @@ def measure() -> Iterator[Row]:
         base_ms = _quiet_ms(replica)
         yield _row("direct", _clients(replica, REQUESTS, CONNECTIONS, 0), 0.0, 0.0, 0.0, base_ms)
         with _suanli(_routes(replica)) as (port, worker):
-            yield _measured("suanli", port, worker, base_ms)
+            yield _measured("suanli", port, [worker], base_ms)
         with _suanli(_many(_routes(replica))) as (port, worker):
-            yield _measured("many", port, worker, base_ms)
+            yield _measured("many", port, [worker], base_ms)
         with _naive(replica) as (port, worker):
-            yield _measured("naive", port, worker, base_ms)
+            yield _measured("naive", port, [worker], base_ms)
         with _uvicorn() as (port, worker):
-            yield _measured("uvicorn", port, worker, (base_ms[0], 0.0))
+            yield _measured("uvicorn", port, [worker], (base_ms[0], 0.0))
+        yield from _peers(replica)
+
+
+def _peers(replica: int) -> Iterator[Row]:
+    try:
+        peers.python()
+    except (subprocess.CalledProcessError, OSError) as error:
+        yield {"what": "ray-serve, litellm", "left out": f"{peers.WANTED.name} cannot be installed: {error}"}
+        return
+    base_ms = (_clients(replica, 200, 4, PEER_RATE)["p50_ms"], 0.0)
+    with _ray_serve() as (port, proxy, deployed):
+        yield _measured("ray-serve", port, [proxy], base_ms, PEER_REQUESTS, PEER_RATE)
+        yield _measured("ray-serve+", port, [proxy, deployed], base_ms, PEER_REQUESTS, PEER_RATE)
+    with _litellm(replica) as (port, worker):
+        yield _measured("litellm", port, [worker], base_ms, PEER_REQUESTS, PEER_RATE)
 
 
 def soak(requests: int) -> Row:
@@ -55,7 +81,7 @@ def soak(requests: int) -> Row:
     with _replica() as replica:
         base_ms = _quiet_ms(replica)
         with _suanli(_routes(replica)) as (port, worker):
-            return _measured("suanli", port, worker, base_ms, requests)
+            return _measured("suanli", port, [worker], base_ms, requests)
 
 
 def _quiet_ms(port: int) -> tuple[float, float]:
@@ -67,16 +93,21 @@ def _quiet_ms(port: int) -> tuple[float, float]:
 
 
 def _measured(
-    name: str, port: int, worker: psutil.Process, base_ms: tuple[float, float], requests: int = REQUESTS
+    name: str,
+    port: int,
+    processes: Sequence[psutil.Process],
+    base_ms: tuple[float, float],
+    requests: int = REQUESTS,
+    quiet_rate: float = QUIET_RATE,
 ) -> Row:
-    _clients(port, 2000, CONNECTIONS, 0)
-    rss = worker.memory_info().rss
-    before_s = _cpu_s(worker)
+    """CPU and memory of these processes together."""
+    quiet = int(5 * quiet_rate), 4, quiet_rate
+    _clients(port, min(2000, requests // 3), CONNECTIONS, 0)
+    rss, before_s = _rss(processes), _cpu_s(processes)
     seen = _clients(port, requests, CONNECTIONS, 0)
-    cpu_s = _cpu_s(worker) - before_s
-    grown = worker.memory_info().rss - rss
-    answer_ms = _clients(port, 2000, 4, QUIET_RATE)["p50_ms"] - base_ms[0]
-    first_ms = _clients(port, 2000, 4, QUIET_RATE, "stream")["p50_ms"] - base_ms[1] if base_ms[1] else 0.0
+    cpu_s, grown = _cpu_s(processes) - before_s, _rss(processes) - rss
+    answer_ms = _clients(port, *quiet)["p50_ms"] - base_ms[0]
+    first_ms = _clients(port, *quiet, "stream")["p50_ms"] - base_ms[1] if base_ms[1] else 0.0
     return _row(name, seen, cpu_s, grown / 2**20, rss / 2**20, (answer_ms, first_ms))
 
 
@@ -102,9 +133,13 @@ def _row(
     }
 
 
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return sum(each.user + each.system for each in times)
+
+
+def _rss(processes: Sequence[psutil.Process]) -> int:
+    return sum(process.memory_info().rss for process in processes)
 
 
 def _clients(port: int, requests: int, connections: int, rate: float, *more: str) -> dict[str, float]:
@@ -114,8 +149,10 @@ def _clients(port: int, requests: int, connections: int, rate: float, *more: str
 
 
 @contextmanager
-def _process(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+def _process(
+    command: list[str], env: dict[str, str] | None = None, out: int = subprocess.PIPE, err: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, env=env, stdout=out, stderr=err)
     try:
         yield process
     finally:
@@ -181,6 +218,59 @@ def _uvicorn() -> Iterator[tuple[int, psutil.Process]]:
     with _process([sys.executable, str(HERE / "serve_peers.py"), "uvicorn"]) as process:
         assert process.stdout is not None
         yield int(process.stdout.readline()), psutil.Process(process.pid)
+
+
+@contextmanager
+def _ray_serve() -> Iterator[tuple[int, psutil.Process, psutil.Process]]:
+    """Its port, its proxy, and the one replica."""
+    command = [peers.python(), str(HERE / "serve_ray.py"), "noop"]
+    with _process(command, err=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        below = psutil.Process(process.pid).children(recursive=True)
+        yield port, _actor("ProxyActor", below), _actor("ServeReplica", below)
+
+
+def _actor(name: str, processes: Sequence[psutil.Process]) -> psutil.Process:
+    """Ray's workers are named for the actor that they hold."""
+    return next(each for each in processes if each.cmdline()[:1] and f"ray::{name}" in each.cmdline()[0])
+
+
+@contextmanager
+def _litellm(replica: int) -> Iterator[tuple[int, psutil.Process]]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "litellm.yaml"
+        upstream = {"model": "openai/chat", "api_base": f"http://127.0.0.1:{replica}/v1", "api_key": "none"}
+        told = {
+            "model_list": [{"model_name": "chat", "litellm_params": upstream}],
+            "general_settings": {"master_key": KEY.decode()},
+        }
+        file.write_text(json.dumps(told))  # which is YAML, too
+        port = _free_port()
+        where = ["--host", "127.0.0.1", "--port", str(port)]
+        command = [str(Path(peers.python()).with_name("litellm")), "--config", str(file), *where]
+        # prices of models come with it; else it would ask for them at its start
+        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        with _process(command, environment, subprocess.DEVNULL, subprocess.DEVNULL) as process:
+            _wait_for(port, process)
+            yield port, psutil.Process(process.pid)
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError(f"{process.args} ended with {process.returncode}")
 
 
 if __name__ == "__main__":

@@ -198,7 +198,14 @@ def run(rate: float, quiet_s: float) -> dict[str, Any]:
         finally:
             print(lab.suanli("services", "chat", check=False))
             lab.suanli("down", check=False)
-    return {**told, "taken_back": lab.taken_back, "steps": _by_step(lab.steps, told.pop("failures"))}
+    first_s = lab.steps[0][0]
+    return {
+        **told,
+        "taken_back": lab.taken_back,
+        "began_s": {name: at_s - first_s for at_s, name in lab.steps},
+        "length_s": time.time() - first_s,
+        "steps": _by_step(lab.steps, told.pop("failures")),
+    }
 
 
 def _by_step(steps: list[tuple[float, str]], failures: list[tuple[float, str]]) -> dict[str, dict[str, int]]:

@@ -18,7 +18,6 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
     len(ANSWER_BODY),
     ANSWER_BODY,
 )
-END = ANSWER_BODY[-40:]
 ASK_BODY = b'{"model":"chat","messages":[{"role":"user","content":"How long is a piece of string?"}],"max_tokens":16}'
 KEY = b"sk-suanli-benchmark"
 ASK = (
@@ -40,14 +39,31 @@ ASK_STREAM = ASK.replace(ASK_BODY, ASK_STREAM_BODY).replace(
 )
 
 
+def whole(message: bytes) -> bool:
+    """Whether this is all of a request or an answer."""
+    head, between, body = message.partition(b"\r\n\r\n")
+    if not between:
+        return False
+    lower = head.lower()
+    _, told, length = lower.partition(b"\r\ncontent-length:")
+    if told:
+        return len(body) >= int(length.partition(b"\r\n")[0])
+    return b"chunked" not in lower or body.endswith(STREAM_END)
+
+
 class NoOp(asyncio.Protocol):
-    """Every read is taken for one request, which is so where a client waits for each answer."""
+    """Answers one request after another; a client waits for each answer."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        self.received = b""
 
     def data_received(self, data: bytes) -> None:
-        if b'"stream":true' not in data:
+        self.received += data
+        if not whole(self.received):
+            return
+        asked, self.received = self.received, b""
+        if b'"stream":true' not in asked:
             self.transport.write(ANSWER)  # pyright: ignore[reportAttributeAccessIssue]
             return
         self.transport.write(STREAM_BEGIN)  # pyright: ignore[reportAttributeAccessIssue]
@@ -63,7 +79,7 @@ class Load:
     def __init__(self, requests: int, rate: float, streams: bool) -> None:
         self.left = requests
         self.rate = rate
-        self.message, self.end = (ASK_STREAM, STREAM_END) if streams else (ASK, END)
+        self.message = ASK_STREAM if streams else ASK
         self.streams = streams
         self.failed = 0
         self.times_s: list[float] = []
@@ -105,11 +121,10 @@ class Client(asyncio.Protocol):
         self.transport.write(self.load.message)  # pyright: ignore[reportAttributeAccessIssue]
 
     def data_received(self, data: bytes) -> None:
-        """An answer ends with the text that every right one ends with; another would never end, and be seen so."""
         if not self.received or not self.load.streams:
             self.heard_s = time.perf_counter()
         self.received += data
-        if self.received.endswith(self.load.end):
+        if whole(self.received):
             self.load.times_s.append(self.heard_s - self.began_s)
             self.load.failed += not self.received.startswith(b"HTTP/1.1 200")
             self.received = b""
