@@ -224,27 +224,28 @@ def calibrated() -> Overheads:
     has all its requests waiting at the gateway from the start.
 
     Of the first: how long its replicas are held beyond the work, and what answers take beyond that. Of the second: what
-    passes at the gateway between answers beyond what the replica is held, which is the way there and back.
+    passes at the gateway between answers beyond what the replica is held, which is the way there and back. Medians, as
+    a few in the first moments of so many processes are not typical.
     """
     quiet = Cell(speeds=(1.0, 1.0), busy=0.3, work="constant", balance="round-robin", limit_s=1.0)
     full = Cell(speeds=(1.0,), busy=1.0, work="constant", limit_s=1.0)
     loads = [Cell(speeds=(1.0,) * 4, busy=busy, work="lognormal", limit_s=1.0) for busy in (0.7, 0.8)]
-    length_s, waiting = 15.0, 250
+    length_s, waiting = 20.0, 320
     asked = [
         Asked("quiet", (np.arange(1, length_s * quiet.per_s) / quiet.per_s).tolist(), []),
-        Asked("full", [0.5] * waiting, []),
+        Asked("full", [2.0] * waiting, []),
         *(_asked(load, 1000 + at, length_s) for at, load in enumerate(loads)),
     ]
     for each in asked[:2]:
         each.work_s = [MEAN_S] * len(each.arrive_s)
-    (idle, backlog, *_), _busy = run([quiet, full, *loads], asked)
+    (idle, backlog, *_), _ = run([quiet, full, *loads], asked)
     held_s, latency_s = np.array(idle.held_s), np.array(idle.latency_s)
     over_s = np.sort(np.array(backlog.sent_s) + np.array(backlog.latency_s))
-    hop_s = float(np.diff(over_s).mean()) - float(np.mean(backlog.held_s[1:]))
+    hop_s = float(np.median(np.diff(over_s)) - np.median(backlog.held_s))
     return Overheads(
-        entry_s=float(np.mean(latency_s - held_s)) - hop_s,
+        entry_s=float(np.median(latency_s - held_s)) - hop_s,
         hop_s=hop_s,
-        slack_s=float(held_s.mean()) - MEAN_S,
+        slack_s=float(np.median(held_s)) - MEAN_S,
     )
 
 

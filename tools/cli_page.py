@@ -39,7 +39,7 @@ INTRODUCTION = """\
 | 0 | done, or nothing to do |
 | 1 | something unexpected, or unavailable; a failed check of `doctor`, a failed workload of `apply --wait` |
 | 2 | the command or the declaration is wrong |
-| 3 | `plan`: a workload can never fit this fleet |
+| 3 | `plan`: a workload can never fit this fleet; `foresee`: none of the numbers of replicas keeps the promise |
 | 4 | `plan --fail-if-waiting`: something would wait |
 | 5 | stale plan, or another conflict with what is there |
 | 6 | not authorised |

@@ -55,6 +55,7 @@ COMMANDS = {
     "Try out": {
         "simulate": ("simulating", "Play a recorded trace under a policy."),
         "compare": ("simulating", "Play a recorded trace under several policies, side by side."),
+        "foresee": ("foreseeing", "Say how many replicas keep a service's promise at a rate."),
         "solve": ("solving", "Solve a one-shot problem: who goes where, or how much to have."),
         "trace": ("traces", "Read published traces into our CSV, or make one."),
     },

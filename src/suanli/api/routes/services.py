@@ -9,11 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from suanli.api.answers import answer, returns
 from suanli.api.request import Actor, Here
 from suanli.control import services
+from suanli.control.foreseeing import Lived
 from suanli.control.service_views import WINDOW_S, ServiceView, service_view
 from suanli.control.snapshot import held, take
 from suanli.control.wiring import Running
 from suanli.domain.service import Phase, ServiceRecord
 from suanli.domain.traffic import Demand
+from suanli.kernel.scaling import startup_s
+from suanli.kernel.services import replicas_of
 
 router = APIRouter(prefix="/v1/services", tags=["services"])
 
@@ -60,6 +63,22 @@ def list_services(here: Here) -> Response:
 def one_service(name: Name, here: Here) -> Response:
     with held(here.controller):
         return answer(_view(here, services.service_of(take(here.controller).world, name)))
+
+
+@router.get(
+    "/{name}/lived", responses=returns(Lived, "What it declares, and what was measured of it lately.")
+)
+def lived(name: Name, here: Here) -> Response:
+    controller = here.controller
+    with held(controller):
+        snapshot, front = take(controller), controller.front
+        service = services.service_of(snapshot.world, name)
+        known = Lived(
+            service=service.service,
+            demand=front.demand(name, snapshot.now_s) if front else Demand(),
+            startup_s=startup_s(replicas_of(name, snapshot.world.records)),
+        )
+    return answer(known)
 
 
 @router.post("/{name}/rollback", responses=returns(Serving, "An earlier revision takes over."))
