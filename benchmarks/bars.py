@@ -18,12 +18,13 @@ STYLE = """text{font:12px system-ui,sans-serif;fill:#1f2328}.title{font-weight:6
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """`kind` names its colour; `mark` is a line at a bound or a published value."""
+    """`kind` names its colour; `mark` is a line at a bound or a published value; it begins at `begin`, else the axis."""
 
     label: str
     value: float
     kind: str = "ours"
     mark: float | None = None
+    begin: float | None = None
 
 
 class Panel(msgspec.Struct, frozen=True):
@@ -79,8 +80,10 @@ def _panel(panel: Panel) -> str:
     for i, bar in enumerate(panel.bars):
         y, length = HEAD - 10 + i * ROW, max(0.0, (bar.value - panel.zero) * scale)
         parts.append(f'<text x="{LABEL - 8}" y="{y + 12}" text-anchor="end">{escape(bar.label)}</text>')
+        before = max(0.0, (bar.begin - panel.zero) * scale) if bar.begin is not None else 0.0
         parts.append(
-            f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{BAR}" fill="{COLOURS[bar.kind]}"/>'
+            f'<rect x="{LABEL + before:.4g}" y="{y}" width="{length - before:.1f}" height="{BAR}" '
+            f'fill="{COLOURS[bar.kind]}"/>'
         )
         furthest = length
         if bar.mark is not None:

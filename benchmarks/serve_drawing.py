@@ -88,14 +88,16 @@ def _lifecycle(section: Mapping[str, Any]) -> Panel:
     rows = section["rows"]
     ends = [*(row["began_s"] for row in rows[1:]), section["length_s"]]
     found = tuple(
-        Bar(f"{row['step'][:34]}: {row['failed']} failed", end_s, "ours", row["began_s"])
+        Bar(
+            f"{row['step'].partition(', and')[0][:28]}: {row['failed'] or 'none'}",
+            end_s,
+            "other" if row["failed"] else "ours",
+            begin=row["began_s"],
+        )
         for row, end_s in zip(rows, ends, strict=True)
     )
-    return Panel(
-        "A service under steady load",
-        f"seconds until a step was over (mark: it began); {section['answered']:,} answered",
-        found,
-    )
+    note = f"when, in seconds, and how many requests failed meanwhile; {section['answered']:,} were answered"
+    return Panel("A service's life under steady load", note, found)
 
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> Plot:
