@@ -18,7 +18,7 @@ STYLE = """text{font:12px system-ui,sans-serif;fill:#1f2328}.title{font-weight:6
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """`kind` names its colour; `mark` is a line at a bound or a published value; it begins at `begin`, else the axis."""
+    """`kind` names its colour; `mark` is a line at a bound or a published value; `begin`: where, if not at the axis."""
 
     label: str
     value: float
