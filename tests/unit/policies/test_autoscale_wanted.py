@@ -106,13 +106,44 @@ def test_what_is_foretold_counts_where_it_is_more_than_what_comes(service: Servi
     assert want(service, msgspec.structs.replace(quiet, expected_per_s=1.0)) == want(service, quiet)
 
 
-def test_replicas_that_slow_each_other_down_become_more_and_idle_ones_at_most_half_as_many() -> None:
-    service = Service(replicas_max=20, slo=Slo(p95_s=0.2))
-    calm = window(0.05, 0.05)
-    slow = asked(60.0, calm=calm, recent=window(0.4, 0.4), ongoing=24.0)
-    assert want(service, slow, ready=4).replicas == 6
-    idle = asked(60.0, calm=calm, recent=window(0.05, 0.05), ongoing=3.0)
-    assert want(service, idle, ready=8).replicas == 4
+FREE = Service(replicas_max=20, slo=Slo(p95_s=0.2))
+"""A replica may be asked any number of requests at a time."""
+
+
+@pytest.mark.parametrize(
+    ("ready", "rate", "latency_s", "replicas"),
+    [
+        (2, 60.0, 0.4, 3),  # as slowed as they are
+        (
+            4,
+            60.0,
+            0.4,
+            4,
+        ),  # each alone with one request at a time would do: what they answer slowly came before
+        (8, 60.0, 0.05, 4),  # at most half as many at a time
+        (4, 60.0, 0.05, 3),  # busy three quarters of the time and not slowed: they take several at a time
+        (4, 50.0, 0.05, 4),  # not busy enough to tell
+    ],
+)
+def test_replicas_that_slow_each_other_down_become_more_and_others_fewer(
+    ready: int, rate: float, latency_s: float, replicas: int
+) -> None:
+    seen = asked(rate, calm=window(0.05, 0.05), recent=window(latency_s, latency_s), ongoing=rate * latency_s)
+    assert want(FREE, seen, ready=ready).replicas == replicas
+
+
+def test_a_service_that_was_never_calm_gets_replicas_nonetheless() -> None:
+    half = tuple(a + b for a, b in zip(answers(0.06, 60), answers(0.19, 40), strict=True))
+    calm = Window(requests=100, latency=half, first_byte=half, served=half, served_s=11.2)
+    seen = asked(15.0, calm=calm, recent=window(0.5, 0.5), ongoing=7.5)
+    assert want(FREE, seen, ready=1).replicas == 2
+
+
+def test_a_promise_that_no_number_of_replicas_keeps_changes_nothing() -> None:
+    seen = asked(15.0, calm=window(0.19, 0.19), recent=window(0.4, 0.4), ongoing=6.0)
+    found = want(FREE, seen, ready=3)
+    assert found.replicas == 3
+    assert "out of reach" in found.why
 
 
 @pytest.mark.parametrize(

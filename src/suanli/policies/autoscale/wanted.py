@@ -167,9 +167,9 @@ def _for_slo(service: Service, seen: Seen) -> Want | None:
     calm = seen.demand.calm
     wants.append(_slowed(seen, calm.per_token, recent.per_token, "a p95 per further token", slo.tpot_p95_s))
     if not slots:
-        wants.append(_slowed(seen, calm.latency, recent.latency, "a p95", slo.p95_s))
+        wants.append(_shared(seen, calm.latency, recent.latency, "a p95", slo.p95_s))
         first = "a p95 to the first token"
-        wants.append(_slowed(seen, calm.first_byte, recent.first_byte, first, slo.ttft_p95_s))
+        wants.append(_shared(seen, calm.first_byte, recent.first_byte, first, slo.ttft_p95_s))
     return max((want for want in wants if want), key=lambda want: want.replicas, default=None)
 
 
@@ -189,10 +189,36 @@ def _queued(demand: Demand, served: Times, answer: Times, slots: int, what: str,
 
 def _backlog(seen: Seen, served: Times, slots: int) -> Want:
     rate, waiting = rate_per_s(seen.demand), seen.demand.waiting
-    within_s = max(BACKLOG_S, seen.startup_s or 0.0)
+    within_s = _catch_up_s(seen)
     replicas = _whole((rate + waiting / within_s) * served.mean_s / slots)
     said = f"{waiting} requests wait and {rate:.3g}/s come at {_span(served.mean_s)} each"
     return Want(replicas, f"{said}: {_replicas(replicas)} catch up in {_span(within_s)}")
+
+
+def _shared(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: float | None) -> Want | None:
+    """As `_slowed`, and no more than would do if each replica took one request at a time, what goes on already caught
+    up with. Fewer than that only where replicas are busy and not slowed, so that they must take several."""
+    slowed = _slowed(seen, calm, now, what, limit_s)
+    served = times_of(seen.demand.calm.served, seen.demand.calm.served_s)
+    if slowed is None or limit_s is None or served is None:
+        return slowed
+    rate, ready = rate_per_s(seen.demand), seen.ready
+    single = _queued(seen.demand, served, served, 1, what, limit_s)
+    behind = max(0.0, seen.demand.in_flight - rate * served.mean_s)
+    enough = max(single.replicas, _whole((rate + behind / _catch_up_s(seen)) * served.mean_s))
+    if slowed.replicas >= ready:
+        replicas = max(ready, min(slowed.replicas, enough))
+    elif ready > single.replicas:
+        replicas = max(slowed.replicas, single.replicas)
+    elif rate * served.mean_s >= BUSY * ready and slowed.replicas <= math.ceil(ready / 2):
+        replicas = max(slowed.replicas, ready - max(1, ready // 5))
+    else:
+        replicas = ready
+    return Want(replicas, slowed.why if replicas == slowed.replicas else f"{slowed.why}; {single.why}")
+
+
+def _catch_up_s(seen: Seen) -> float:
+    return max(BACKLOG_S, seen.startup_s or 0.0)
 
 
 def _slowed(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: float | None) -> Want | None:
@@ -202,6 +228,8 @@ def _slowed(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: flo
     alone_s, slowed_s = quantile_s(calm, WORST_S), quantile_s(now, WORST_S)
     if limit_s is None or alone_s is None or slowed_s is None or not seen.ready:
         return None
+    if alone_s >= SLO_MARGIN * limit_s:  # a service that was never calm: half of its answers may have been
+        alone_s = quantile_s(calm, 0.5) or alone_s
     rate = rate_per_s(seen.demand)
     if rate:
         slowed_s = max(slowed_s, alone_s * _growth(seen.demand, rate))
