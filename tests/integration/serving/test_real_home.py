@@ -73,7 +73,7 @@ class Home:
     def run(self, *words: object) -> subprocess.CompletedProcess[str]:
         argv = [*SUANLI, *map(str, words)]
         return subprocess.run(
-            argv, env=self.environment, capture_output=True, text=True, check=False, timeout=120
+            argv, env=self.environment, capture_output=True, text=True, check=False, timeout=200
         )
 
     def suanli(self, *words: object) -> str:
@@ -126,7 +126,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         made.suanli("down")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_service_takes_the_room_of_training_and_gives_it_back_and_no_step_is_lost(home: Home) -> None:
     program, enough = home.folder / "training.py", home.folder / "enough"
     program.write_text(PROGRAM)
@@ -154,7 +154,7 @@ def test_a_service_takes_the_room_of_training_and_gives_it_back_and_no_step_is_l
     home.suanli("stop", "chat")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_perplexity_through_the_gateway_is_that_of_the_model_computed_here(home: Home) -> None:
     model_dir, data = home.folder / "gpt", home.folder / "texts.jsonl"
     model_dir.mkdir()
