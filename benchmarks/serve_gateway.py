@@ -11,8 +11,8 @@ litellm    clients -> LiteLLM's proxy (one worker, a master key, no database) ->
 
 `first_ms` is what the first byte of a stream comes later than from the replica; not asked of the last three, of which
 latency is measured at a twentieth of the rate, as they could not keep up with more. They are installed in an
-environment of their own (`peers.py`); where that fails a row says so. `python serve_gateway.py 1000000` asks so often,
-and tells only of the gateway.
+environment of their own (`peers.py`); where that fails, or one does not start, a row says so.
+`python serve_gateway.py 1000000` asks so often, and tells only of the gateway.
 """
 
 import hashlib
@@ -69,9 +69,20 @@ def _peers(replica: int) -> Iterator[Row]:
         yield {"what": "ray-serve, litellm", "left out": f"{peers.WANTED.name} cannot be installed: {error}"}
         return
     base_ms = (_clients(replica, 200, 4, PEER_RATE)["p50_ms"], 0.0)
+    for name, rows in (("ray-serve", _beside_ray_serve), ("litellm", _beside_litellm)):
+        try:
+            yield from rows(replica, base_ms)
+        except RuntimeError as error:
+            yield {"what": name, "left out": str(error)}
+
+
+def _beside_ray_serve(_: int, base_ms: tuple[float, float]) -> Iterator[Row]:
     with _ray_serve() as (port, proxy, deployed):
         yield _measured("ray-serve", port, [proxy], base_ms, PEER_REQUESTS, PEER_RATE)
         yield _measured("ray-serve+", port, [proxy, deployed], base_ms, PEER_REQUESTS, PEER_RATE)
+
+
+def _beside_litellm(replica: int, base_ms: tuple[float, float]) -> Iterator[Row]:
     with _litellm(replica) as (port, worker):
         yield _measured("litellm", port, [worker], base_ms, PEER_REQUESTS, PEER_RATE)
 
@@ -226,9 +237,11 @@ def _ray_serve() -> Iterator[tuple[int, psutil.Process, psutil.Process]]:
     command = [peers.python(), str(HERE / "serve_ray.py"), "noop"]
     with _process(command, err=subprocess.DEVNULL) as process:
         assert process.stdout is not None
-        port = int(process.stdout.readline())
+        port = process.stdout.readline()
+        if not port:
+            raise RuntimeError(f"serve_ray.py ended with {process.wait()}")
         below = psutil.Process(process.pid).children(recursive=True)
-        yield port, _actor("ProxyActor", below), _actor("ServeReplica", below)
+        yield int(port), _actor("ProxyActor", below), _actor("ServeReplica", below)
 
 
 def _actor(name: str, processes: Sequence[psutil.Process]) -> psutil.Process:
@@ -270,7 +283,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.2)
         else:
             return
-    raise RuntimeError(f"{process.args} ended with {process.returncode}")
+    raise RuntimeError(f"litellm ended with {process.returncode}")
 
 
 if __name__ == "__main__":

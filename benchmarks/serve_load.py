@@ -70,6 +70,8 @@ class NoOp(asyncio.Protocol):
         asyncio.get_running_loop().call_later(STREAM_S, self.end)
 
     def end(self) -> None:
+        if self.transport.is_closing():  # who has enough leaves before a stream's end
+            return
         self.transport.write(STREAM_END)  # pyright: ignore[reportAttributeAccessIssue]
 
 
