@@ -7,6 +7,7 @@ import pytest
 
 from suanli.cli.services import revision_table
 from suanli.control.front import Front
+from suanli.control.reach import Reaching
 from suanli.domain.traffic import BUCKETS, bucket_of
 from suanli.serving.gateway.stats import ServiceStats, Traffic, WorkerStats
 
@@ -29,7 +30,7 @@ class Asked:
     def __init__(self, house, folder: Path) -> None:
         self.house, self.folder = house, folder
         self.arrived = 0
-        house.controller.front = Front(folder, lambda: (), frozenset({"127.0.0.1"}))
+        house.controller.front = Front(folder, lambda: (), Reaching(frozenset({"127.0.0.1"}), b""))
 
     def at(self, per_s: int, seconds: int, waiting: int = 0) -> None:
         for _ in range(seconds):
