@@ -56,10 +56,20 @@ def lifecycle(short: bool, more: More) -> Iterator[Row]:
 def step(short: bool, more: More) -> Iterator[Row]:
     more["limit_ms"] = 1000 * serve_step.LIMIT_S
     names = ["suanli", "ray-serve"] if short else ["suanli", "ray-serve", "suanli-frugal", "ray-serve-1"]
+    found: dict[str, Row] = {}
     for row in serve_step.measure([*names, "zero"], 1.5 if short else 10.0):
         if "series" in row:
             more[f"by five seconds, {row['what']}"] = json.loads(str(row.pop("series")))
+            found[str(row["what"])] = row
         yield row
+    more["percent of ray-serve's"] = {
+        name: {of: _percent(row[of], found["ray-serve"][of]) for of in ("violation_s", "replica_hours")}
+        for name, row in found.items()
+    }
+
+
+def _percent(value: Any, whole: Any) -> float:
+    return round(100 * value / whole, 1) if whole else 0.0
 
 
 def cells(short: bool, more: More) -> Iterator[Row]:
