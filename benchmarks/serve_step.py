@@ -211,7 +211,7 @@ def suanli(folder: Path, counts: Path, replicas: str, more: str) -> Iterator[tup
         )
         run("apply", "-f", str(folder / "service.yaml"), "--yes")
         secret = json.loads(run("keys", "create", "load", "-o", "json"))["secret"]
-        while not connect(home).get("/v1/services/chat")["ready"]:
+        while connect(home).get("/v1/services/chat")["ready"] < int(replicas[0]):
             time.sleep(0.2)
         time.sleep(2.0)  # the key reaches the gateway
         counting.start()
