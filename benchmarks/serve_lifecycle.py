@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,11 @@ def on_node(lab: Lab, node: str) -> list[str]:
     return [each["key"] for each in found if node in each["nodes"] and each["attempt"]]
 
 
+def attempts(lab: Lab) -> int:
+    """How many were ever made, of all replicas."""
+    return sum(each["attempts_made"] for each in connect(lab.home).get("/v1/workloads")["workloads"])
+
+
 def children(pid: int) -> list[int]:
     out = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
     return [int(word) for word in out.split()]
@@ -156,8 +163,9 @@ def play(lab: Lab, quiet_s: float) -> None:
     lab.suanli("scale", "chat", "2")
     lab.until(lambda v: v["ready"] == 2)
     lab.step("kill -9 a replica")
+    made = attempts(lab)
     os.kill(lab.serving()[0], signal.SIGKILL)
-    lab.until(lambda v: v["ready"] < 2, 30)
+    lab.until(lambda _: attempts(lab) > made)
     lab.until(steady)
     lab.step("kill -9 the controller")
     os.kill(json.loads((lab.home / "server.json").read_text())["pid"], signal.SIGKILL)
@@ -184,7 +192,9 @@ def run(rate: float, quiet_s: float) -> dict[str, Any]:
             secret = json.loads(lab.suanli("keys", "create", "load", "-o", "json"))["secret"]
             lab.until(steady)
             url = f"http://127.0.0.1:{lab.gateway()['port']}"
-            time.sleep(2.0)  # the key reaches the gateway
+            lab.until(
+                lambda _: all(_answers(url, secret) for _ in range(20))
+            )  # each gateway process knows the key
             load = subprocess.Popen(
                 [sys.executable, str(HERE / "serve_steady.py"), url, secret, "chat", str(rate), "32"],
                 stdout=subprocess.PIPE,
@@ -206,6 +216,16 @@ def run(rate: float, quiet_s: float) -> dict[str, Any]:
         "length_s": time.time() - first_s,
         "steps": _by_step(lab.steps, told.pop("failures")),
     }
+
+
+def _answers(url: str, secret: str) -> bool:
+    """Whether a request with this key does, over a connection of its own."""
+    asked = urllib.request.Request(f"{url}/services/chat/", headers={"Authorization": f"Bearer {secret}"})
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return answer.status == 200
+    except urllib.error.HTTPError:
+        return False
 
 
 def _by_step(steps: list[tuple[float, str]], failures: list[tuple[float, str]]) -> dict[str, dict[str, int]]:

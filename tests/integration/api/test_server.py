@@ -17,7 +17,6 @@ import psutil
 import pytest
 
 from suanli.api.door import listening, own_names, refuse_open_door
-from suanli.control.controller import LEASE_S
 from suanli.control.home import Home, claim, running_server
 from suanli.control.wiring import Settings
 from suanli.domain.errors import Conflict, Unavailable, UsageError
@@ -27,7 +26,7 @@ UP = Path(__file__).with_name("up.py")
 LONG = "kind: train\nname: gpt\nrun: sleep 600\nduration: 600s\ncheckpoint: {every: 1s}\ngrace: 5s\n"
 
 
-def until(holds: Callable[[], Any], within_s: float = 20.0) -> Any:
+def until(holds: Callable[[], Any], within_s: float = 60.0) -> Any:
     """What `holds` returns once it is true."""
     ends_s = time.monotonic() + within_s
     while time.monotonic() < ends_s:
@@ -72,12 +71,12 @@ class Server:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
     def interrupt(self) -> int:
         """As Ctrl-C in a terminal does: the whole group is told."""
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
     def said(self) -> str:
         self.stderr.seek(0)
@@ -159,7 +158,7 @@ def test_sigterm_ends_work_with_its_grace_and_kill_9_does_not_the_next_start_goe
     assert first.end(signal.SIGTERM) == 0
     assert not (first.home / "server.json").exists()
 
-    second = start().wait_until_ready()
+    second = start("0", "leased").wait_until_ready()
     view = until(lambda: (v := second.workload("gpt"))["status"] in ("starting", "running") and v)
     assert (view["attempt"], view["attempts_made"], view["preemptions"]) == (2, 2, 0)
     history = second.api.get("/v1/workloads/gpt").json()["history"]
@@ -168,16 +167,14 @@ def test_sigterm_ends_work_with_its_grace_and_kill_9_does_not_the_next_start_goe
     second.end(signal.SIGKILL)
 
     assert running_server(Home(first.home)) is None  # though server.json still lies there
-    third = start().wait_until_ready()
-    began_s = json.loads((third.home / "server.json").read_text())["started_s"]
+    third = start().wait_until_ready()  # the dead one's lease, of an hour, was not waited for
     assert third.api.get("/v1/status").json()["epoch"] == 3
-    assert time.time() - began_s < LEASE_S  # the dead one's lease was not waited for
     assert third.workload("gpt")["attempts_made"] == 2
 
 
 def test_a_mistake_that_nobody_foresaw_ends_the_server_and_says_so(start: Start):
     server = start("0", "broken")
-    assert server.process.wait(30) == 1
+    assert server.process.wait(90) == 1
     assert "ZeroDivisionError: a mistake that nobody foresaw" in server.said()
 
 

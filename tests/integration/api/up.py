@@ -1,10 +1,13 @@
-"""A server process for tests, by default on machines that exist in memory: `up.py HOME PORT [broken] [embedded]`."""
+"""A server process for tests, by default on machines that exist in memory.
+
+`up.py HOME PORT [broken] [embedded] [leased]`: `leased` takes a lease of an hour."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 from suanli.api.server import serve
+from suanli.control import controller
 from suanli.control.controller import Controller
 from suanli.control.machines import EMBEDDED, FAKE
 from suanli.control.wiring import Settings
@@ -20,6 +23,8 @@ if __name__ == "__main__":
     home, port, *rest = sys.argv[1:]
     if "broken" in rest:
         Controller.cycle = break_down
+    if "leased" in rest:
+        controller.LEASE_S = 3600.0
     settings = Settings(
         home=Path(home),
         port=int(port),

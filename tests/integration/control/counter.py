@@ -1,5 +1,7 @@
 """A job that counts to `SUANLI_TEST_STEPS`, checkpoints every step, and tells if another copy of it is alive.
 
+Where `SUANLI_TEST_LAST_AFTER` names a file, the last step waits for it.
+
 It holds an exclusive lock on its output folder for life: a second live copy cannot get it and leaves a mark.
 """
 
@@ -26,6 +28,7 @@ def main() -> int:
         (folder / f"overlap-{rank}-{attempt}").touch()
         return 9
     total, pace_s = int(os.environ["SUANLI_TEST_STEPS"]), float(os.environ.get("SUANLI_TEST_PACE_S", "0.1"))
+    last_after = os.environ.get("SUANLI_TEST_LAST_AFTER", "")
     stopping = False
 
     def stop(*_: object) -> None:
@@ -41,6 +44,8 @@ def main() -> int:
             print(f"{committed['attempt']} {step}", file=log, flush=True)
         while step < total:
             time.sleep(pace_s)
+            if step == total - 1 and last_after and not Path(last_after).exists() and not stopping:
+                continue
             step += 1
             state = {"step": step, "attempt": int(attempt)}
             suanli.commit_checkpoint(folder / rank, step, lambda draft, state=state: _save(draft, state))

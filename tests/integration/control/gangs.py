@@ -44,7 +44,7 @@ def emulated_cluster(folder: Path, fleet: Fleet = FLEET) -> Iterator[ClusterHand
     try:
         RayNodes(handle).add(fleet.nodes[1:])
         engine = RayEngine(handle)
-        until(lambda: len(engine.observe().nodes) == len(fleet.nodes), 60)
+        until(lambda: len(engine.observe().nodes) == len(fleet.nodes), 200)
         engine.close()
         yield handle
     finally:

@@ -28,27 +28,27 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterHandle]
         yield handle
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_gang_runs_on_the_nodes_of_the_plan_and_is_moved_whole_when_one_dies(
     tmp_path: Path, cluster: ClusterHandle
 ) -> None:
     gang = counting_gang("gang", STEPS)
     planned, _ = plan(State(FLEET), Memory(), parse("priority+best-fit"), [gang], 0.0)
     with controller(tmp_path, cluster) as running:
-        until(lambda: len(running.seen.nodes) == len(FLEET.nodes), 30)
+        until(lambda: len(running.seen.nodes) == len(FLEET.nodes), 90)
         submit(running, gang)
-        until(lambda: _status(running) is Status.RUNNING, 30)
+        until(lambda: _status(running) is Status.RUNNING, 90)
         view = next(v for v in running.seen.attempts if v.key == "gang")
         assert [w.node for w in view.workers] == [p.node for p in planned.placements]
         assert all(name.startswith("a") for name in (w.node for w in view.workers))
-        until(lambda: _progress(running) >= 10, 30)
+        until(lambda: _progress(running) >= 10, 90)
         dead = view.workers[1].node
         kill_raylet(cluster, dead)
         until(
             lambda: _status(running) is Status.RUNNING and running.world.records["gang"].attempts_made == 2,
-            60,
+            120,
         )
-        until(lambda: _status(running) is Status.SUCCEEDED, 60)
+        until(lambda: _status(running) is Status.SUCCEEDED, 120)
         entries = [entry.event for entry in running.ports.store.entries(0)]
     ends = [event.cause for event in entries if isinstance(event, Ended)]
     assert ends == [EndCause.NODE_LOST, EndCause.SUCCEEDED]

@@ -51,7 +51,7 @@ def _workload(i: int) -> Workload:
     )
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_work_survives_twenty_kills_of_its_controller_and_never_runs_twice(
     tmp_path: Path, cluster: ClusterHandle
 ) -> None:
@@ -63,7 +63,7 @@ def test_work_survives_twenty_kills_of_its_controller_and_never_runs_twice(
     store.commit(Commit(events=tuple(submitted), actor="test", at_s=clock.now_s()))
     rng = random.Random(7)
     kills = 0
-    ends_s = time.monotonic() + 150
+    ends_s = time.monotonic() + 500
     while time.monotonic() < ends_s:
         controller = fork.Process(target=control, args=(tmp_path, cluster, "the-one-controller"))
         controller.start()

@@ -53,8 +53,8 @@ def start_gang(python: list[str], given: Mapping[str, str]) -> list[subprocess.P
 
 def finish(gang: list[subprocess.Popen[str]]) -> tuple[list[int], str]:
     try:
-        printed = gang[0].communicate(timeout=100)[0]
-        return [worker.wait(timeout=20) for worker in gang], printed
+        printed = gang[0].communicate(timeout=200)[0]
+        return [worker.wait(timeout=100) for worker in gang], printed
     finally:
         for worker in gang:
             worker.kill()
@@ -161,7 +161,7 @@ class Service:
         self.port, self.process = port, process
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request(method, path, body)
         response = connection.getresponse()
         content = response.read()
@@ -185,14 +185,14 @@ def service(outputs: dict[str, Path], printed: str) -> Iterator[Service]:
     running = Service(port, start_service(port, outputs["through"]))
     try:
         seen = {running.health()}
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 110
         while 200 not in seen and time.monotonic() < deadline_s:
             time.sleep(0.02)
             seen.add(running.health())
         assert seen - {0} == {503, 200}, "it answers 503 while it loads, then 200"
         yield running
         running.process.terminate()
-        assert running.process.wait(timeout=5) == 0, "SIGTERM ends it cleanly"
+        assert running.process.wait(timeout=60) == 0, "SIGTERM ends it cleanly"
     finally:
         running.process.kill()
 

@@ -43,7 +43,7 @@ def test_the_numpy_job_checks_its_own_answer(tmp_path: Path) -> None:
         "SUANLI_PROGRESS_FILE": str(tmp_path / "progress.json"),
     }
     subprocess.run(
-        [sys.executable, str(QUICKSTART / "numpy_job.py")], env=environment, check=True, timeout=60
+        [sys.executable, str(QUICKSTART / "numpy_job.py")], env=environment, check=True, timeout=110
     )
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["error"] < 1e-9
