@@ -322,7 +322,7 @@ def test_threads_that_commit_at_once_leave_a_log_without_gaps(store: Store):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=100)
     entries = store.entries(0)
     assert [entry.seq for entry in entries] == list(range(1, 61))
     assert store.world() == fold(entries)
@@ -339,7 +339,7 @@ def test_of_many_duplicates_at_once_one_is_accepted(store: Store):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=100)
     assert len(answers) == 16
     assert len(set(map(repr, answers))) == 1
     assert store.world().seq == 1
