@@ -1,6 +1,6 @@
 """A replica that takes as long as it is told, and a client that asks at given instants.
 
-python serve_cells_load.py replica SPEED           listens on $PORT, or any and prints it; GET .../work/SECONDS is
+python serve_cells_load.py replica SPEED           listens on $PORT, or any and prints it; GET .../hold/SECONDS is
                                                    answered after SECONDS / SPEED, one request at a time
 python serve_cells_load.py client PORT FILE [KEY]  asks as FILE says (`Asked`), prints what came of it (`Told`)
 """
@@ -169,7 +169,7 @@ class Load:
     def send(self, cell: int, number: int) -> None:
         asked = self.cells[cell]
         message = (
-            b"GET /services/%b/work/%.7f HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %b\r\n\r\n"
+            b"GET /services/%b/hold/%.7f HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %b\r\n\r\n"
             % (asked.service.encode(), asked.work_s[number], self.key)
         )
         if self.idle:
