@@ -9,7 +9,9 @@ from suanli.cli.client import path_of
 from suanli.cli.errors import named
 from suanli.cli.plans import would_run_lines
 from suanli.cli.render import clean, clock, listed
+from suanli.cli.services import standing
 from suanli.cli.session import Session, command
+from suanli.cli.views import is_final
 from suanli.reports.quantities import duration
 
 Explanation = Mapping[str, Any]
@@ -36,7 +38,16 @@ def explain(
     Of what runs: where, since when, why there, and what it waited for before.
     """
     body = session.connect().get(path_of("explain", name), level=HISTORY if verbose else REASONS)
-    session.show(body, lambda: "\n\n".join(told(each, verbose) for each in body["explanations"]))
+    session.show(body, lambda: "\n\n".join(_paragraphs(body, verbose)))
+
+
+def _paragraphs(body: Mapping[str, Any], verbose: int) -> Iterator[str]:
+    """Of a service first how many replicas it has and wants; of its replicas those that have not ended, if any."""
+    explanations = body["explanations"]
+    if body["service"]:
+        yield standing(body["service"])
+        explanations = [each for each in explanations if not is_final(each)] or explanations
+    yield from (told(each, verbose) for each in explanations)
 
 
 def told(explanation: Explanation, verbose: int = 0) -> str:

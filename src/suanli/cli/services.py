@@ -110,21 +110,32 @@ def revision_table(view: Mapping[str, Any]) -> Table:
         for each in view["revisions"]
     ]
     columns = ["REVISION", "MADE", "BY", "MODEL", "TRAFFIC", "READY", "RPS", "FAILED", "P50", "P95", "NOTE"]
-    return Table(columns, rows, title=_scaling(view), empty="No revisions.", changing=("TRAFFIC", *CHANGING))
+    return Table(columns, rows, title=standing(view), empty="No revisions.", changing=("TRAFFIC", *CHANGING))
 
 
-def _scaling(view: Mapping[str, Any]) -> str:
+def standing(view: Mapping[str, Any]) -> str:
     """How many replicas there are, how many are wanted now, and why."""
     most = view["replicas_max"]
     range_ = f"{view['replicas_min']}..{'' if most is None else most}"
     lines = [f"{view['name']}: {view['ready']} of {view['replicas']} replicas answer, {range_} may run"]
+    if not view["replicas"] and view["phase"] == "steady":
+        lines.append("asleep: the next request wakes it")
     if view["why"]:
         lines.append(f"last change: {view['why']}")
     if view["wanted"] is not None:
-        lines.append(f"wanted now: {view['wanted']}, as {view['wanted_why']}")
+        lines.append(f"wanted now: {view['wanted']}, as {view['wanted_why']}{_when(view)}")
     if view["forecast"]:
         lines.append(f"forecast: {view['forecast'].removeprefix('no forecast: ')}")
     return "\n".join(map(clean, lines))
+
+
+def _when(view: Mapping[str, Any]) -> str:
+    """How long a wish must last until it is followed."""
+    if view["wanted"] > view["replicas"]:
+        return f"; more come once that lasted {view['upscale_delay_s']:g} s"
+    if view["wanted"] < view["replicas"]:
+        return f"; some end once no more were wanted for {view['downscale_delay_s']:g} s"
+    return ""
 
 
 def _revision(view: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ class Front:
         self._keys_read_s = -KEYS_EVERY_S
         self._reaching = reaching
         self._routes = _read(folder / ROUTES_FILE, Routes) or Routes(version=0)
+        self._ready = _ready(self._routes)
         self._directed: tuple[int, tuple[Key, ...]] | None = None
         self._seen: Observation | None = None
         self._gone: dict[str, int] = {}
@@ -76,6 +77,7 @@ class Front:
             self._gone[target] = version
         write_routes(self._folder, fresh)
         self._routes = fresh
+        self._ready = _ready(fresh)
 
     def reach(self, record: Record, seen: Observation) -> Reach | None:
         """How the live attempt of a service's replica is to be reached, as its routes will say."""
@@ -90,7 +92,7 @@ class Front:
         return self._traffic.windows(service, since_s)
 
     def demand(self, service: str, now_s: float) -> Demand:
-        return self._traffic.demand(service, self._workers, now_s)
+        return self._traffic.demand(service, self._workers, self._ready.get(service, 0), now_s)
 
     def arrived(self, service: str) -> int:
         """How many requests came since this controller began to listen."""
@@ -123,6 +125,13 @@ def _targets(routes: Routes) -> set[str]:
         for route in routes.routes
         for revision in route.revisions
         for target in revision.targets
+    }
+
+
+def _ready(routes: Routes) -> dict[str, int]:
+    """How many replicas may be asked, by service."""
+    return {
+        route.service: sum(len(revision.targets) for revision in route.revisions) for route in routes.routes
     }
 
 

@@ -39,7 +39,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """`replicas` are wanted, `ready` answer. `url` is empty while no gateway runs; requests ask for one of `models`.
 
     `wanted` is what scaling says now, before its delays, and `wanted_why`; None where it says nothing. `forecast` is
-    what is foretold, in words.
+    what is foretold, in words. More than there are come once they were wanted all through `upscale_delay_s`; some go
+    once no more were wanted for `downscale_delay_s`.
     """
 
     name: str
@@ -55,6 +56,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     wanted: int | None
     wanted_why: str
     forecast: str
+    upscale_delay_s: float
+    downscale_delay_s: float
     url: str
     model: str
     slo: Slo
@@ -97,6 +100,8 @@ def service_view(
         wanted=said.wish.now if said.wish else None,
         wanted_why=said.wish.why if said.wish else "",
         forecast=said.forecast,
+        upscale_delay_s=service.service.scaling.upscale_delay_s,
+        downscale_delay_s=service.service.scaling.downscale_delay_s,
         url=url,
         model=_model(service.revision(service.target)),
         slo=service.service.slo,

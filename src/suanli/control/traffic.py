@@ -45,13 +45,13 @@ class Traffic:
         """How many requests came ever."""
         return self._ever.get(service, 0)
 
-    def demand(self, service: str, workers: Sequence[WorkerStats], now_s: float) -> Demand:
-        """What waits and is in flight now, what has come lately, and how long it took."""
+    def demand(self, service: str, workers: Sequence[WorkerStats], ready: int, now_s: float) -> Demand:
+        """What waits and is in flight now, what has come lately, and how long it took; `ready` replicas answer."""
         found = [stats for worker in workers if (stats := worker.services.get(service)) is not None]
         lately = self._lately.get(service) or Lately(now_s)
         waiting = sum(stats.waiting for stats in found)
         in_flight = sum(stats.in_flight for stats in found)
-        return lately.demand(now_s, waiting, in_flight, known=bool(workers))
+        return lately.demand(now_s, waiting, in_flight, ready, known=bool(workers))
 
 
 def _count(lately: Lately, stats: ServiceStats, before: ServiceStats | None, now_s: float) -> None:

@@ -66,7 +66,9 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 
     `arrivals` are (length_s, count) of stretches that end now, the shortest first; `dispersion` is the variance of
     counts over their mean, 1 for a Poisson process. `queued` waited lately and `ongoing` waited or were answered, on
-    average. `recent` is what was answered lately, `calm` the fastest minute known. `expected_per_s` is a forecast.
+    average. `recent` is what was answered lately, `calm` the fastest minute known. `settled` is how long those waited
+    lately who came when there were as many replicas as now and no crowd. While there is a crowd, a replica answers
+    `crowd_each_per_s`, None where that is not known yet. `expected_per_s` is a forecast.
     """
 
     known: bool = False
@@ -81,4 +83,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     ongoing: float = 0.0
     recent: Window = Window()
     calm: Window = Window()
+    settled: Window = Window()
+    crowded: bool = False
+    crowd_each_per_s: float | None = None
     expected_per_s: float | None = None

@@ -58,7 +58,7 @@ class OwnScaling:
         self._ticks += 1
         if self._ticks % TELL_TICKS == 0:
             self._hear(run, now_s)
-        demand = self._lately.demand(now_s, self._waiting, self._in_flight)
+        demand = self._lately.demand(now_s, self._waiting, self._in_flight, len(run.ready))
         self._decide(Seen(demand=demand, ready=len(run.ready), startup_s=run.startup_s), now_s)
         return self.service.replicas
 

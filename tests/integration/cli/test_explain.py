@@ -44,7 +44,7 @@ def test_what_runs_says_where_and_by_which_policy(on_lab: Cli, job: Job) -> None
     file = job("up-and-running", "resources: {cpus: 0.1}", kind="serve")
     assert on_lab("apply", "-f", file, "--yes", "--wait", "--timeout", "30s").exit_code == 0
     told = on_lab("explain", "up-and-running").stdout
-    assert told.startswith("up-and-running/0 is running")
+    assert "\n\nup-and-running/0 is running" in told
     assert re.search(r"^  where +(big|small) by \S+\+\S+\+\S+, decided at ", told, re.MULTILINE)
 
 
@@ -55,3 +55,18 @@ def test_all_replicas_are_explained_under_the_name_of_their_service(on_lab: Cli,
     explained = json.loads(on_lab("explain", "twin", "-o", "json").stdout)["explanations"]
     assert [each["key"] for each in explained] == ["twin/0", "twin/1"]
     assert len(json.loads(on_lab("explain", "twin/1", "-o", "json").stdout)["explanations"]) == 1
+
+
+def test_a_service_says_how_many_replicas_it_has_and_of_which_only_those_that_stand(
+    on_lab: Cli, job: Job
+) -> None:
+    file = job("shop", "replicas: 1..3", "hold: true", kind="serve")
+    assert on_lab("apply", "-f", file, "--yes").exit_code == 0
+    assert on_lab("scale", "shop", "2").exit_code == 0
+    told = on_lab("explain", "shop").stdout
+    assert told.startswith("shop: 0 of 2 replicas answer, 1..3 may run\n")
+    assert on_lab("scale", "shop", "1").exit_code == 0
+    told = on_lab("explain", "shop").stdout
+    assert told.startswith("shop: 0 of 1 replicas answer, 1..3 may run\nlast change: ")
+    assert "\n\nshop/0 is " in told
+    assert "shop/1 is " not in told

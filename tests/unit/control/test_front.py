@@ -234,6 +234,6 @@ def test_what_waits_now_is_told_as_it_is_and_silence_is_not_nothing() -> None:
     traffic = Traffic()
     workers = [stats(10, 10.0), stats(20, 10.0, pid=2)]
     traffic.take(workers, 10.0)
-    demand = traffic.demand("chat", workers, 10.0)
+    demand = traffic.demand("chat", workers, 1, 10.0)
     assert (demand.known, demand.waiting, demand.in_flight) == (True, 4, 2)
-    assert not traffic.demand("chat", [], 20.0).known
+    assert not traffic.demand("chat", [], 1, 20.0).known

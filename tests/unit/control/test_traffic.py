@@ -28,7 +28,7 @@ def seen_by_second(traffic: Traffic, told: Sequence[WorkerStats]) -> Demand:
 
 def _see(traffic: Traffic, stats: WorkerStats) -> Demand:
     traffic.take([stats], stats.at_s)
-    return traffic.demand("chat", [stats], stats.at_s)
+    return traffic.demand("chat", [stats], 1, stats.at_s)
 
 
 def test_rates_of_several_workers_add_up_though_each_tells_at_its_own_time() -> None:
@@ -36,7 +36,7 @@ def test_rates_of_several_workers_add_up_though_each_tells_at_its_own_time() -> 
     told = [[worker(10 * i, i / 2), worker(20 * i, i / 2 - 0.3, pid=2)] for i in range(41)]
     for seen in told:
         traffic.take(seen, seen[0].at_s)
-    demand = traffic.demand("chat", told[-1], 20.0)
+    demand = traffic.demand("chat", told[-1], 1, 20.0)
     assert {count / length_s for length_s, count in demand.arrivals if length_s <= 15.0} == {60.0}
 
 
@@ -77,4 +77,4 @@ def with_slow(stats: WorkerStats, count: int) -> WorkerStats:
 
 
 def test_while_no_worker_says_anything_nothing_is_known() -> None:
-    assert not Traffic().demand("chat", [], 10.0).known
+    assert not Traffic().demand("chat", [], 1, 10.0).known

@@ -110,6 +110,14 @@ FREE = Service(replicas_max=20, slo=Slo(p95_s=0.2))
 """A replica may be asked any number of requests at a time."""
 
 
+def told(rate: float, calm: Window, latency_s: float, in_flight: int | None = None, **more: float) -> Demand:
+    """So many requests a second, of which each takes so long now."""
+    now = window(latency_s, latency_s)
+    ongoing = rate * latency_s
+    in_flight = round(ongoing) if in_flight is None else in_flight
+    return asked(rate, calm=calm, recent=now, settled=now, ongoing=ongoing, in_flight=in_flight, **more)
+
+
 @pytest.mark.parametrize(
     ("ready", "rate", "latency_s", "replicas"),
     [
@@ -128,19 +136,44 @@ FREE = Service(replicas_max=20, slo=Slo(p95_s=0.2))
 def test_replicas_that_slow_each_other_down_become_more_and_others_fewer(
     ready: int, rate: float, latency_s: float, replicas: int
 ) -> None:
-    seen = asked(rate, calm=window(0.05, 0.05), recent=window(latency_s, latency_s), ongoing=rate * latency_s)
+    seen = told(rate, window(0.05, 0.05), latency_s)
     assert want(FREE, seen, ready=ready).replicas == replicas
+
+
+def test_replicas_that_are_asked_more_than_they_manage_show_how_many_that_are() -> None:
+    crowd = told(60.0, window(0.2, 0.2), 4.0, in_flight=92, crowded=True, crowd_each_per_s=20.0)
+    found = want(FREE, crowd, ready=2)
+    assert found.replicas == 7, (
+        "60/s at 70 % of the 20/s that each manages, and 80 more in 2 s: (86 + 40) / 20"
+    )
+    assert found.why == (
+        "80 requests more than in calm times go on and 60/s come, of which a replica answers 20: "
+        "7 replicas catch up in 2 s"
+    )
+    unknown = msgspec.structs.replace(crowd, crowd_each_per_s=None)
+    assert want(FREE, unknown, ready=2).replicas == 2
+
+
+def test_what_replicas_that_have_just_come_do_is_waited_for() -> None:
+    fresh = msgspec.structs.replace(told(60.0, window(0.05, 0.05), 0.4), settled=window(0.4, 0.4, count=9))
+    assert want(FREE, fresh, ready=3).replicas == 3
+
+
+def test_what_went_on_lately_and_is_over_counts_no_more() -> None:
+    goes_on = msgspec.structs.replace(told(60.0, window(0.05, 0.05), 0.06), ongoing=24.0, in_flight=24)
+    assert want(FREE, goes_on, ready=3).replicas > 3
+    assert want(FREE, msgspec.structs.replace(goes_on, in_flight=3), ready=3).replicas <= 3
 
 
 def test_a_service_that_was_never_calm_gets_replicas_nonetheless() -> None:
     half = tuple(a + b for a, b in zip(answers(0.06, 60), answers(0.19, 40), strict=True))
     calm = Window(requests=100, latency=half, first_byte=half, served=half, served_s=11.2)
-    seen = asked(15.0, calm=calm, recent=window(0.5, 0.5), ongoing=7.5)
+    seen = told(15.0, calm, 0.5)
     assert want(FREE, seen, ready=1).replicas == 2
 
 
 def test_a_promise_that_no_number_of_replicas_keeps_changes_nothing() -> None:
-    seen = asked(15.0, calm=window(0.19, 0.19), recent=window(0.4, 0.4), ongoing=6.0)
+    seen = told(15.0, window(0.19, 0.19), 0.4)
     found = want(FREE, seen, ready=3)
     assert found.replicas == 3
     assert "out of reach" in found.why

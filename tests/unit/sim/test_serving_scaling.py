@@ -52,6 +52,23 @@ def test_more_replicas_follow_a_load_that_grows_and_fewer_one_that_falls() -> No
     assert 240.0 < served.replica_s < 240.0 * most
 
 
+@pytest.mark.parametrize("startup_s", [1.5, 8.0, 20.0])
+def test_replicas_that_take_several_at_a_time_are_not_added_for_what_has_been_slow_before(
+    startup_s: float,
+) -> None:
+    service = Service(replicas_max=20, slo=Slo(p95_s=1.0), access=Access())
+    workload = Workload(name="chat", kind=Kind.SERVE, run=("serve",), service=service)
+    rng = np.random.default_rng(8)
+    requests = requests_of(poisson(STEP, rng), always(0.2), rng)
+    fleet = Fleet(at_once=4, startup_s=startup_s)
+    served = serve(requests, fleet, service.access, scaler=OwnScaling(workload, 1), to_s=240.0)
+    assert (
+        max(ready for _, _, ready in served.counts) <= 7
+    )  # 60 requests/s at 200 ms keep 3 busy all the time
+    broken = np.flatnonzero(missed(served.requests.arrive_s, served.latency_s, 1.0))
+    assert len(broken[(broken >= 65 + 2.2 * startup_s) & (broken < 120)]) <= 2
+
+
 def test_nothing_shrinks_before_its_delay() -> None:
     served = _step(_workload(1, downscale_delay_s=300.0), 2)
     wanted = [wanted for _, wanted, _ in served.counts]

@@ -55,14 +55,14 @@ class Count(BaseModel):
 def list_services(here: Here) -> Response:
     with held(here.controller):
         world = take(here.controller).world
-        views = tuple(_view(here, s) for s in world.services.values() if s.phase is not Phase.ENDED)
+        views = tuple(view_of(here, s) for s in world.services.values() if s.phase is not Phase.ENDED)
     return answer(ServiceList(services=views))
 
 
 @router.get("/{name}", responses=returns(ServiceView, "The service with its revisions."))
 def one_service(name: Name, here: Here) -> Response:
     with held(here.controller):
-        return answer(_view(here, services.service_of(take(here.controller).world, name)))
+        return answer(view_of(here, services.service_of(take(here.controller).world, name)))
 
 
 @router.get(
@@ -108,7 +108,8 @@ def resume(name: Name, here: Here, actor: Actor) -> Response:
     return answer(Accepted())
 
 
-def _view(here: Running, service: ServiceRecord) -> ServiceView:
+def view_of(here: Running, service: ServiceRecord) -> ServiceView:
+    """As it is now, with what its gateway counted. For who holds the controller."""
     controller = here.controller
     snapshot, front = take(controller), controller.front
     return service_view(

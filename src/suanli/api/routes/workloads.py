@@ -8,10 +8,12 @@ from fastapi import APIRouter, Path, Query, Response
 
 from suanli.api.answers import answer, returns
 from suanli.api.request import Actor, Here
+from suanli.api.routes.services import view_of
 from suanli.control import requests
 from suanli.control.explanation import Explanation, explain
 from suanli.control.journal import Line
 from suanli.control.reading import LogText, read_log
+from suanli.control.service_views import ServiceView
 from suanli.control.snapshot import held, take
 from suanli.control.views import WorkloadView, workload_views
 
@@ -34,7 +36,10 @@ class WorkloadAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanations(msgspec.Struct, frozen=True, kw_only=True):
+    """`service` is the one of that name: how many replicas it has and wants, and why."""
+
     explanations: tuple[Explanation, ...]
+    service: ServiceView | None = None
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +99,11 @@ def explained(
     level: Annotated[int, Query(ge=0, le=2, description="1: also the latest events, 2: more of them.")] = 0,
 ) -> Response:
     here.journal.catch_up()
-    return answer(Explanations(explanations=explain(here.controller, here.journal, name, level=level)))
+    explanations = explain(here.controller, here.journal, name, level=level)
+    with held(here.controller):
+        service = take(here.controller).world.services.get(name)
+        view = view_of(here, service) if service else None
+    return answer(Explanations(explanations=explanations, service=view))
 
 
 @router.get("/logs/{key:path}", responses=returns(LogText, "A piece of what one worker wrote."))

@@ -1,5 +1,6 @@
 """What a service was asked lately and how it went, as `Demand` tells it: counts by second, with a bounded past."""
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +9,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from suanli.domain.traffic import Demand, Window, quantile_s
+from suanli.domain.traffic import Demand, Window, bucket_of, quantile_s
+from suanli.policies.autoscale.crowd import Crowd
 from suanli.policies.autoscale.load import Load
 
 KEPT_S = 900
@@ -55,6 +57,12 @@ class Second:
     def __add__(self, other: "Second") -> "Second":
         return self._with(other, 1)
 
+    def of_who_came_within(self, length_s: float) -> "Second":
+        """Without latencies and first bytes that took longer."""
+        result = self._with(self, 0)
+        result.histograms[:2, bucket_of(length_s) + 1 :] = 0
+        return result
+
     def _with(self, other: "Second", sign: int) -> "Second":
         result = Second.__new__(Second)
         result.requests = self.requests + sign * other.requests
@@ -73,6 +81,7 @@ class Lately:
         self._revisions: dict[int, deque[tuple[float, Second]]] = {}
         self._arrived: deque[tuple[float, int]] = deque()
         self._asked_s: float | None = None
+        self._crowd = Crowd(began_s)
         self._known: _Known | None = None
 
     def arrived(self, source: int, from_s: float, to_s: float, count: int, now_s: float) -> None:
@@ -94,11 +103,14 @@ class Lately:
             for number, history in self._revisions.items()
         }
 
-    def demand(self, now_s: float, waiting: int, in_flight: int, *, known: bool = True) -> Demand:
-        """With what waits and is in flight now."""
+    def demand(self, now_s: float, waiting: int, in_flight: int, ready: int, *, known: bool = True) -> Demand:
+        """With what waits and is in flight now, and how many replicas may be asked."""
+        arrivals = self._load.arrivals(now_s)
+        rate_per_s = max((count / length_s for length_s, count in arrivals), default=0.0)
+        self._crowd.look(now_s, waiting + in_flight, self._usual(rate_per_s), ready)
         self._load.sample(now_s, waiting, waiting + in_flight)
         queued, ongoing = self._load.ongoing()
-        recent, calm = self._answers(now_s)
+        answers = self._answers(now_s, ready)
         return Demand(
             known=known,
             waiting=waiting,
@@ -106,35 +118,66 @@ class Lately:
             arrived=sum(count for at_s, count in self._arrived if at_s > now_s - DEMAND_S),
             length_s=DEMAND_S,
             idle_s=None if self._asked_s is None else now_s - self._asked_s,
-            arrivals=self._load.arrivals(now_s),
+            arrivals=arrivals,
             dispersion=self._load.dispersion(),
             queued=queued,
             ongoing=ongoing,
-            recent=recent,
-            calm=calm,
+            recent=answers.recent,
+            calm=answers.calm,
+            settled=answers.settled,
+            crowded=self._crowd.is_here,
+            crowd_each_per_s=self._crowd.each_per_s,
         )
 
-    def _answers(self, now_s: float) -> tuple[Window, Window]:
-        """What was answered lately, and the newest revision's fastest minute. Looked up once a second."""
+    def _answers(self, now_s: float, ready: int) -> "_Known":
+        """What was answered lately, and the newest revision's fastest minute. Looked up once a second, and anew where
+        replicas became more or fewer or a crowd came or went."""
         at_s, former = float(int(now_s)), self._known
-        if former is not None and former.at_s == at_s:
-            return former.recent, former.calm
+        looked = (at_s, ready, self._crowd.is_here)
+        if former is not None and former.looked == looked:
+            return former
         recent, revision = _recent(self._revisions.values(), at_s), max(self._revisions, default=0)
         own = recent if len(self._revisions) <= 1 else _recent([self._revisions[revision]], at_s)
         calm = former.calm if former is not None and former.revision == revision else Window()
         if _slow_end_s(own) < _slow_end_s(calm):
             calm = own
-        self._known = _Known(at_s, revision, recent, calm)
-        return recent, calm
+        settled = _window(
+            [
+                second.of_who_came_within(then_s + 1.0 - self._crowd.settled_s)
+                for then_s, second in self._seconds(math.floor(self._crowd.settled_s), at_s)
+            ]
+        )
+        crowd_s = max(self._crowd.whole_second_s(), at_s - DEMAND_S)
+        if at_s > crowd_s:
+            done = sum(second.requests for _, second in self._seconds(crowd_s, at_s))
+            self._crowd.managed(done / (at_s - crowd_s))
+        self._known = _Known(looked, revision, recent, calm, settled)
+        return self._known
+
+    def _usual(self, per_s: float) -> float | None:
+        """How many requests would go on at that rate if answers took as long as in calm times."""
+        calm = self._known.calm if self._known is not None else Window()
+        return per_s * calm.served_s / sum(calm.served) if sum(calm.served) else None
+
+    def _seconds(self, from_s: float, to_s: float) -> list[tuple[float, "Second"]]:
+        """What was answered in the whole seconds between, by any revision, at most `RECENT_S` ago."""
+        from_s = max(from_s, to_s - RECENT_S)
+        return [
+            entry
+            for history in self._revisions.values()
+            for entry in itertools.takewhile(lambda entry: entry[0] >= from_s, reversed(history))
+            if entry[0] < to_s
+        ]
 
 
 class _Known(NamedTuple):
-    """Looked up at `at_s`; `calm` is of that revision."""
+    """`looked` up at which second, with how many replicas, in a crowd or not; `calm` is of that revision."""
 
-    at_s: float
+    looked: tuple[float, int, bool]
     revision: int
     recent: Window
     calm: Window
+    settled: Window
 
 
 def _append(history: deque[tuple[float, _C]], now_s: float, value: _C) -> None:

@@ -167,9 +167,10 @@ def _for_slo(service: Service, seen: Seen) -> Want | None:
     calm = seen.demand.calm
     wants.append(_slowed(seen, calm.per_token, recent.per_token, "a p95 per further token", slo.tpot_p95_s))
     if not slots:
-        wants.append(_shared(seen, calm.latency, recent.latency, "a p95", slo.p95_s))
+        settled = seen.demand.settled
+        wants.append(_shared(seen, calm.latency, settled.latency, "a p95", slo.p95_s))
         first = "a p95 to the first token"
-        wants.append(_shared(seen, calm.first_byte, recent.first_byte, first, slo.ttft_p95_s))
+        wants.append(_shared(seen, calm.first_byte, settled.first_byte, first, slo.ttft_p95_s))
     return max((want for want in wants if want), key=lambda want: want.replicas, default=None)
 
 
@@ -196,16 +197,21 @@ def _backlog(seen: Seen, served: Times, slots: int) -> Want:
 
 
 def _shared(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: float | None) -> Want | None:
-    """As `_slowed`, and no more than would do if each replica took one request at a time, what goes on already caught
-    up with. Fewer than that only where replicas are busy and not slowed, so that they must take several."""
-    slowed = _slowed(seen, calm, now, what, limit_s)
+    """As `_slowed`, or enough for a crowd; and no more than would do if each replica took one request at a time, what
+    goes on already caught up with. Fewer than that only where replicas are busy and not slowed, so that they must take
+    several."""
     served = times_of(seen.demand.calm.served, seen.demand.calm.served_s)
-    if slowed is None or limit_s is None or served is None:
-        return slowed
     rate, ready = rate_per_s(seen.demand), seen.ready
+    if limit_s is None or served is None or not ready:
+        return _slowed(seen, calm, now, what, limit_s)
     single = _queued(seen.demand, served, served, 1, what, limit_s)
     behind = max(0.0, seen.demand.in_flight - rate * served.mean_s)
     enough = max(single.replicas, _whole((rate + behind / _catch_up_s(seen)) * served.mean_s))
+    if seen.demand.crowded:
+        return _for_crowd(seen, behind, enough)
+    slowed = _slowed(seen, calm, now, what, limit_s)
+    if slowed is None or sum(now) < ANSWERS_MIN:
+        return Want(ready, f"{_replicas(ready)} answered too little since there are so many")
     if slowed.replicas >= ready:
         replicas = max(ready, min(slowed.replicas, enough))
     elif ready > single.replicas:
@@ -215,6 +221,18 @@ def _shared(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: flo
     else:
         replicas = ready
     return Want(replicas, slowed.why if replicas == slowed.replicas else f"{slowed.why}; {single.why}")
+
+
+def _for_crowd(seen: Seen, behind: float, enough: int) -> Want:
+    """Replicas that are asked more than they manage show what they manage: so many that they are not, and catch up."""
+    rate, ready, within_s = rate_per_s(seen.demand), seen.ready, _catch_up_s(seen)
+    said = f"{behind:.0f} requests more than in calm times go on"
+    each_per_s = seen.demand.crowd_each_per_s
+    if not each_per_s:
+        return Want(ready, said)
+    replicas = max(ready, min(enough, _whole((rate / BUSY + behind / within_s) / each_per_s)))
+    said = f"{said} and {rate:.3g}/s come, of which a replica answers {each_per_s:.3g}"
+    return Want(replicas, f"{said}: {_replicas(replicas)} catch up in {_span(within_s)}")
 
 
 def _catch_up_s(seen: Seen) -> float:
@@ -239,8 +257,8 @@ def _slowed(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: flo
         return Want(
             seen.ready, f"{_span(alone_s)} are taken without load: {what} of {_span(limit_s)} is out of reach"
         )
-    # one look at a calm minute says little about how many fewer would do
-    replicas = max(_whole(seen.ready * busy / allowed), math.ceil(seen.ready / 2))
+    # one look says little about how many fewer, or many more, would do
+    replicas = min(max(_whole(seen.ready * busy / allowed), math.ceil(seen.ready / 2)), 2 * seen.ready)
     said = f"{seen.ready} replicas answer in {_span(slowed_s)} (p95) what takes {_span(alone_s)} alone"
     return Want(replicas, f"{said}: {_replicas(replicas)} for {what} of {_span(limit_s)}")
 
@@ -249,7 +267,8 @@ def _growth(demand: Demand, rate: float) -> float:
     """How much longer requests are there than they were on average when it was calm, by Little's law."""
     calm, recent = demand.calm, demand.recent
     mean_s = calm.served_s / sum(calm.served) if sum(calm.served) else recent.served_s / sum(recent.served)
-    return demand.ongoing / rate / mean_s if mean_s else 1.0
+    ongoing = min(demand.ongoing, demand.waiting + demand.in_flight)  # what went on lately may be over
+    return ongoing / rate / mean_s if mean_s else 1.0
 
 
 def _whole(replicas: float) -> int:
