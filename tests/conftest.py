@@ -18,6 +18,22 @@ if TYPE_CHECKING:
 
 URL = "http://127.0.0.1:8100"
 
+LONGEST = (
+    "test_lifecycle.py",
+    "test_crash_points.py",
+    "test_quickstart_gpt.py",
+    "test_gang_on_many_nodes.py",
+    "test_kill_nine.py",
+    "test_two_hosts.py",
+    "test_runtime_generation.py",
+)
+"""Files that take half a minute or more, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, else processes wait for one at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 class House:
     """A controller with its API, where time passes only when told to, on an engine without machines."""

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from suanli.domain.traffic import Demand, Window
+from suanli.domain.traffic import Counted, Demand, Window
 from suanli.policies.autoscale.lately import Lately, Second
 from suanli.serving.gateway.stats import ServiceStats, WorkerStats
-from suanli.serving.gateway.stats import Traffic as Counted
 
 
 class Traffic:

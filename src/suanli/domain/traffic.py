@@ -40,6 +40,31 @@ def quantile_s(histogram: Histogram, quantile: float) -> float | None:
     return None
 
 
+def _zeros() -> list[int]:
+    return [0] * BUCKETS
+
+
+class Counted(msgspec.Struct, kw_only=True):
+    """What was answered by one revision of a service, as counts that grow. `failed` are 5xx answers and broken ones,
+    the gateway's own refusals not among them; `retried` were sent again. Seconds are summed over all answered.
+
+    Histograms count answers by whole latency, by time to the first byte, by time per further token, and by time since
+    they were sent to a replica (`served`, `served_seconds` in all).
+    """
+
+    requests: int = 0
+    failed: int = 0
+    retried: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    seconds: float = 0.0
+    latency: list[int] = msgspec.field(default_factory=_zeros)
+    first_byte: list[int] = msgspec.field(default_factory=_zeros)
+    per_token: list[int] = msgspec.field(default_factory=_zeros)
+    served: list[int] = msgspec.field(default_factory=_zeros)
+    served_seconds: float = 0.0
+
+
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """Of one revision of a service, for `length_s`. `failed` are answers that failed, the gateway's refusals left out.
 

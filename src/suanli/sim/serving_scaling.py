@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
 from suanli.domain import events as ev
 from suanli.domain.service import Phase, Revision, ServiceRecord
 from suanli.domain.service_transition import apply_to_service
-from suanli.domain.traffic import BUCKETS, bucket_of
+from suanli.domain.traffic import Counted, bucket_of
 from suanli.domain.workload import Workload
 from suanli.kernel.scaling import scaled, wish_of
 from suanli.policies.autoscale.delays import Wishes
@@ -77,28 +75,15 @@ class OwnScaling:
             self.service = apply_to_service(self.service, entry)
 
 
-class _Counts(msgspec.Struct):
-    """As a gateway's worker counts."""
-
-    requests: int
-    seconds: float
-    served_seconds: float
-    latency: list[int]
-    first_byte: list[int]
-    per_token: list[int]
-    served: list[int]
-    failed: int = 0
-
-
-def _counted(run: ServingRun, done: Sequence[int]) -> _Counts:
-    """An answer comes whole: its first byte is its last."""
-    latency, served = [0] * BUCKETS, [0] * BUCKETS
-    seconds = served_seconds = 0.0
+def _counted(run: ServingRun, done: Sequence[int]) -> Counted:
+    """As a gateway's worker counts. An answer comes whole: its first byte is its last."""
+    counted = Counted(requests=len(done))
     for request in done:
         back_s = run.back_s[request]
         latency_s, served_s = back_s - run.arrive_s[request], back_s - run.sent_s[request]
-        seconds += latency_s
-        served_seconds += served_s
-        latency[bucket_of(latency_s)] += 1
-        served[bucket_of(served_s)] += 1
-    return _Counts(len(done), seconds, served_seconds, latency, list(latency), [0] * BUCKETS, served)
+        counted.seconds += latency_s
+        counted.served_seconds += served_s
+        counted.latency[bucket_of(latency_s)] += 1
+        counted.served[bucket_of(served_s)] += 1
+    counted.first_byte = counted.latency
+    return counted

@@ -8,8 +8,8 @@ import pytest
 from suanli.cli.services import revision_table
 from suanli.control.front import Front
 from suanli.control.reach import Reaching
-from suanli.domain.traffic import BUCKETS, bucket_of
-from suanli.serving.gateway.stats import ServiceStats, Traffic, WorkerStats
+from suanli.domain.traffic import BUCKETS, Counted, bucket_of
+from suanli.serving.gateway.stats import ServiceStats, WorkerStats
 
 STEP = """
 kind: serve
@@ -41,7 +41,7 @@ class Asked:
     def _write(self, waiting: int) -> None:
         times = [0] * BUCKETS
         times[bucket_of(SERVED_S)] = self.arrived
-        counted = Traffic(
+        counted = Counted(
             requests=self.arrived, latency=times, served=times, served_seconds=self.arrived * SERVED_S
         )
         services = {"step": ServiceStats(arrived=self.arrived, waiting=waiting, by_revision={"1": counted})}

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -66,6 +67,7 @@ class Terminal:
         self._code: int | None = None
         self._pid, self._terminal = pty.fork()
         if self._pid == 0:
+            termios.tcsetwinsize(0, (100, 160))  # room for what other tests have left
             os.execve(sys.executable, [*SUANLI, *words], environment(TERM="xterm-256color", **env))
 
     def wait_for(self, text: str) -> None:

@@ -14,12 +14,11 @@ from suanli.domain import events as ev
 from suanli.domain.observation import AttemptView, NodeView, Observation, Phase
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
-from suanli.domain.traffic import BUCKETS
+from suanli.domain.traffic import BUCKETS, Counted
 from suanli.domain.workload import Access, EndCause, Kind, ModelUse, Service, TokenPrice, Workload
 from suanli.domain.world import World
 from suanli.serving.gateway.routes import Key, Revision, Routes, Target
 from suanli.serving.gateway.stats import ServiceStats, WorkerStats
-from suanli.serving.gateway.stats import Traffic as Counted
 
 CHAT = Workload(
     name="chat",

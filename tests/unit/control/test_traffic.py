@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from suanli.control.traffic import Traffic
-from suanli.domain.traffic import BUCKETS, Demand, bucket_of
+from suanli.domain.traffic import BUCKETS, Counted, Demand, bucket_of
 from suanli.serving.gateway.stats import ServiceStats, WorkerStats
-from suanli.serving.gateway.stats import Traffic as Counted
 
 FAST_S, SLOW_S = 0.05, 0.8
 

@@ -4,12 +4,12 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suanli.domain.traffic import Demand, Window, bucket_of, quantile_s
+from suanli.domain.traffic import Counted, Demand, Window, bucket_of, quantile_s
 from suanli.policies.autoscale.crowd import Crowd
 from suanli.policies.autoscale.load import Load
 
@@ -24,19 +24,6 @@ RECENT_S, ANSWERS_ENOUGH = 60, 50
 
 Counts = NDArray[np.int64]
 _C = TypeVar("_C", int, "Second")
-
-
-class Counted(Protocol):
-    """Counts of answers; histograms int[BUCKETS]."""
-
-    requests: int
-    failed: int
-    seconds: float
-    served_seconds: float
-    latency: list[int]
-    first_byte: list[int]
-    per_token: list[int]
-    served: list[int]
 
 
 class Second:

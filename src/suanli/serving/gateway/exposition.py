@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from suanli.domain.traffic import BUCKETS, upper_s
-from suanli.serving.gateway.stats import Traffic, WorkerStats
+from suanli.domain.traffic import BUCKETS, Counted, upper_s
+from suanli.serving.gateway.stats import WorkerStats
 
 EVERY = 6
 """Bounds told: one in six, each 2.3 times the one before."""
@@ -65,7 +65,7 @@ def read_workers(folder: Path) -> dict[str, WorkerStats]:
     return told
 
 
-def _traffics(workers: Told) -> Iterable[tuple[dict[str, str], Traffic]]:
+def _traffics(workers: Told) -> Iterable[tuple[dict[str, str], Counted]]:
     for slot, stats in workers.items():
         for service, told in stats.services.items():
             for revision, traffic in told.by_revision.items():

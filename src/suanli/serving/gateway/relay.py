@@ -11,7 +11,7 @@ from time import monotonic
 from time import time as unix_s
 from typing import Protocol
 
-from suanli.domain.traffic import bucket_of
+from suanli.domain.traffic import Counted, bucket_of
 from suanli.serving.gateway.admission_port import Admission, Grant, Refusal
 from suanli.serving.gateway.answer_usage import StreamUsage
 from suanli.serving.gateway.ask import Ask
@@ -20,7 +20,6 @@ from suanli.serving.gateway.problems import Problem, problem_of, rendered
 from suanli.serving.gateway.routes import Routes
 from suanli.serving.gateway.server import ClientConnection
 from suanli.serving.gateway.service import Service
-from suanli.serving.gateway.stats import Traffic
 from suanli.serving.gateway.upstream import Replica, ReplicaConnection, connect
 
 SENT_MAX = 3
@@ -79,7 +78,7 @@ class Relay:
         self.over = False
         self._grant: Grant | None = None
         self._passage: Passage | None = None
-        self._traffic: Traffic | None = None  # of the revision that was asked last
+        self._traffic: Counted | None = None  # of the revision that was asked last
         self._revision = 0
         self._sent = 0
         self._asked_s = 0.0
@@ -351,7 +350,7 @@ class Relay:
         return passage.usage.read(self.ask.tokens_in) if passage.usage is not None else (0, 0)
 
     def _note(
-        self, traffic: Traffic, now_s: float, tokens_in: int, tokens_out: int, failed: bool, status: int
+        self, traffic: Counted, now_s: float, tokens_in: int, tokens_out: int, failed: bool, status: int
     ) -> None:
         passage = self._passage
         traffic.requests += 1

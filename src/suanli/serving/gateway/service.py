@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 from zlib import crc32
 
+from suanli.domain.traffic import Counted
 from suanli.policies.balancing import BALANCERS, has_room, mixed, smooth, sticky
 from suanli.serving.gateway.routes import Route, Target
-from suanli.serving.gateway.stats import ServiceStats, Traffic
+from suanli.serving.gateway.stats import ServiceStats
 from suanli.serving.gateway.upstream import Replica
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Revision:
 
     __slots__ = ("number", "replicas", "share", "traffic", "waiting")
 
-    def __init__(self, number: int, share: float, traffic: Traffic) -> None:
+    def __init__(self, number: int, share: float, traffic: Counted) -> None:
         self.number = number
         self.share = share
         self.traffic = traffic
@@ -88,7 +89,7 @@ class Service:
         part = math.ceil(route.concurrency_max / self._parts)
         self.revisions = {}
         for told in route.revisions:
-            traffic = self.stats.by_revision.setdefault(str(told.number), Traffic())
+            traffic = self.stats.by_revision.setdefault(str(told.number), Counted())
             revision = self.revisions[told.number] = Revision(told.number, told.share, traffic)
             for target in told.targets:
                 replica = known.pop(_place(target), None) or Replica(target, _name_hash(target), traffic)

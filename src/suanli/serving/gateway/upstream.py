@@ -8,10 +8,10 @@ from typing import Protocol, cast
 
 import httptools
 
+from suanli.domain.traffic import Counted
 from suanli.serving.gateway.breaker import Breaker
 from suanli.serving.gateway.heads import KEPT_OF_ANSWERS, without_named
 from suanli.serving.gateway.routes import Target
-from suanli.serving.gateway.stats import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Replica:
     __slots__ = ("breaker", "gone", "head", "idle", "in_flight", "in_flight_max", "label", "name_hash", "revision",
                  "speed", "target", "traffic")  # fmt: skip
 
-    def __init__(self, target: Target, name_hash: int, traffic: Traffic) -> None:
+    def __init__(self, target: Target, name_hash: int, traffic: Counted) -> None:
         self.label = f"{target.key}:{target.attempt}"
         host = f"[{target.host}]" if ":" in target.host else target.host
         shown = f"authorization: Bearer {target.token}\r\n" if target.token else ""
@@ -61,7 +61,7 @@ class Replica:
         self.gone = False
         self.follow(target, traffic, 0, 0)
 
-    def follow(self, target: Target, traffic: Traffic, revision: int, in_flight_max: int) -> None:
+    def follow(self, target: Target, traffic: Counted, revision: int, in_flight_max: int) -> None:
         """The same replica, as new routes have it."""
         self.target = target
         self.speed = target.speed if target.speed > 0 else 1.0
