@@ -58,9 +58,10 @@ def main() -> None:
         deployed = serve.deployment(
             autoscaling_config=scaling, max_ongoing_requests=1, ray_actor_options={"num_cpus": 0.01}
         )
-        serve.run(deployed(Holds).bind(), name="chat")
+        served: Any = deployed(Holds)
     else:
-        serve.run(serve.deployment(Nothing).bind(), name="chat")
+        served = serve.deployment(Nothing)
+    serve.run(served.bind(), name="chat")
     print(port, flush=True)
     ends = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,8 +77,8 @@ def counting(file: Path) -> Callable[[], None]:
     """Appends (instant, replicas that exist, those of them that answer)."""
 
     def note() -> None:
-        states = [
-            d.replica_states for a in serve.status().applications.values() for d in a.deployments.values()
+        states: list[dict[Any, int]] = [
+            {**d.replica_states} for a in serve.status().applications.values() for d in a.deployments.values()
         ]
         there = sum(count for each in states for count in each.values())
         ready = sum(each.get("RUNNING", 0) for each in states)

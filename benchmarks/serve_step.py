@@ -43,6 +43,9 @@ LOAD = str(HERE / "serve_cells_load.py")
 RATE, TIMES = 15.0, 4
 WORK_S, LIMIT_S = 0.05, 0.2
 REPLICAS_MAX = 8
+REST_S = 30.0
+"""From when all have started until they are asked."""
+
 WAKING = 50
 """Requests that a sleeping service is asked at once."""
 
@@ -72,13 +75,14 @@ def asked(minutes: float) -> Asked:
 
 def measure(names: Sequence[str], minutes: float) -> Iterator[Row]:
     """Those of a name with `+` beside each other."""
-    for together in names:
-        if together == "zero":
+    for written in names:
+        if written == "zero":
             yield zero()
             continue
-        beside = together.split("+")
+        beside = written.split("+")
+        together = threading.Barrier(len(beside), timeout=60.0 * minutes + 300.0)
         with ThreadPoolExecutor(len(beside)) as pool:
-            runs = list(pool.map(partial(_run, asks=asked(minutes)), beside))
+            runs = list(pool.map(partial(_run, asks=asked(minutes), together=together), beside))
         for name, seen in zip(beside, runs, strict=True):
             yield told_of(name, seen)
 
@@ -135,8 +139,10 @@ def _series(
 # --- runs
 
 
-def _run(name: str, asks: Asked) -> Seen:
+def _run(name: str, asks: Asked, together: threading.Barrier) -> Seen:
+    """None is asked before all have started and come to rest, and none ends before all have been asked all."""
     with ExitStack() as stack:
+        stack.push(lambda kind, *_: together.abort() if kind else None)  # the others need not wait
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         counts = folder / "replicas.jsonl"
         if name.startswith("suanli"):
@@ -145,7 +151,8 @@ def _run(name: str, asks: Asked) -> Seen:
         else:
             target = ["1"] if name == "ray-serve-1" else []
             port, key = stack.enter_context(ray_serve("step", str(counts), *target)), "none"
-        time.sleep(5.0)
+        together.wait()
+        time.sleep(REST_S)
         psutil.cpu_percent()
         file = folder / "asked.json"
         file.write_bytes(msgspec.json.encode([asks]))
@@ -154,6 +161,7 @@ def _run(name: str, asks: Asked) -> Seen:
             [sys.executable, LOAD, "client", str(port), str(file), key], check=True, stdout=subprocess.PIPE
         )
         busy = psutil.cpu_percent() / 100
+        together.wait()
         lines = [json.loads(line) for line in counts.read_text().splitlines()]
     replicas: list[tuple[float, int, int]] = [(at_s - began_s, there, ready) for at_s, there, ready in lines]
     before = [max(each for each in replicas if each[0] <= 0)]

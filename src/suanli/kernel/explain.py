@@ -13,6 +13,7 @@ from suanli.domain.workload import Kind
 from suanli.kernel.asks import Wants
 from suanli.kernel.evidence import NAMES_MAX, Able, Placed, Placements, asked_of, per_node, smallest_conflict
 from suanli.kernel.state import State, by_seq
+from suanli.kernel.turns import Turns
 from suanli.policies.scale import is_scaled
 from suanli.policies.table import TOLERANCE, Ask, Bools, NodeTable
 
@@ -40,6 +41,14 @@ class Walk(msgspec.Struct):
     of_kind: dict[int, Blocked | Reason] = msgspec.field(default_factory=dict[int, Blocked | Reason])
     passed: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
 
+    def without_room(self, turns: Turns | None) -> list[tuple[Record, Wants]]:
+        """What found no room: one of each kind, or all of it in the order of turns."""
+        if turns is None:
+            return [(first.record, first.wants) for first in self.blocked.values()]
+        alike = {**self.blocked, **{r.key: self.of_kind[kind] for r, kind in turns.passed()}}
+        all_of_them = ((record, alike.get(record.key)) for record, _ in turns.in_order())
+        return [(record, what.wants) for record, what in all_of_them if isinstance(what, Blocked)]
+
 
 class Explainer:
     """Looks at the tables after the walk. O(S·N) for S blocked shapes, O(1) for each further workload.
@@ -56,7 +65,7 @@ class Explainer:
         unreserved: NodeTable,
         kept: Mapping[str, Placements],
         stopping: Mapping[str, Record],
-        preemption_helps: Callable[[Wants], bool],
+        preemption_helps: Callable[[Record, Wants], bool],
         now_s: float,
     ) -> None:
         self._state = state
@@ -66,7 +75,7 @@ class Explainer:
         self._stopping = stopping
         self._preemption_helps = preemption_helps
         self._now_s = now_s
-        self._by_wants: dict[Wants, Reason] = {}
+        self._by_wants: dict[tuple[Wants, Kind], Reason] = {}
         self._ables: dict[tuple[bytes, tuple[tuple[str, str], ...]], Able] = {}
         scaling = state.fleet.scaling
         self._template = NodeTable([scaling.template]) if scaling else None
@@ -92,9 +101,10 @@ class Explainer:
     def _why(self, what: Blocked | Reason, placed: Placed) -> Reason:
         if isinstance(what, Reason):
             return what
-        why = self._by_wants.get(what.wants)
+        asks = what.wants, what.record.workload.kind  # services may end what others may not
+        why = self._by_wants.get(asks)
         if why is None:
-            why = self._by_wants[what.wants] = self._for_wants(what, placed)
+            why = self._by_wants[asks] = self._for_wants(what, placed)
         return why
 
     def _making_room(self, key: str) -> Reason:
@@ -127,7 +137,9 @@ class Explainer:
         why = max(reasons, key=lambda why: _PRECEDENCE[why.token])
         if not why.will_preemption_help:
             return why
-        return msgspec.structs.replace(why, will_preemption_help=self._preemption_helps(wants))
+        return msgspec.structs.replace(
+            why, will_preemption_help=self._preemption_helps(blocked.record, wants)
+        )
 
     def _for_alternative(self, ask: Ask, size: int, placed: Placed, placed_before: int) -> Reason:
         able = self._able(ask)

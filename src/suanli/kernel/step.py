@@ -15,7 +15,7 @@ from suanli.kernel.backfill import Backfill
 from suanli.kernel.defragment import Movable
 from suanli.kernel.explain import Blocked, Explainer, Walk, reserved_for
 from suanli.kernel.patience import SET_ASIDE_AFTER_S, Patience
-from suanli.kernel.preempt import HIGHEST, Room, Victims, claim_of, make_room
+from suanli.kernel.preempt import PRIORITY_MAX, Room, Victims, claim_of, make_room
 from suanli.kernel.rearrange import Outlook, clear_out, rearrange
 from suanli.kernel.sharers import model_of, sharers, shares
 from suanli.kernel.sharing import Round, turns_now
@@ -216,7 +216,7 @@ class _Cycle:
             table=self.table,
             unreserved=self._unreserved,
             spoken_for={p.node for places in [*self.walk.placed.values(), *kept] for p in places},
-            blocked=self._blocked(),
+            blocked=self.walk.without_room(self.turns if self.state.fleet.scaling else None),
         )
         rearrange(self.state, outlook, self.changes, self.now_s, self.policy)
 
@@ -231,7 +231,9 @@ class _Cycle:
             unreserved=self._unreserved(),
             kept={**kept, **self.patience.set_aside},
             stopping=self.changes.stopping,
-            preemption_helps=lambda wants: self.victims.could_make_room(self.later, wants, HIGHEST),
+            preemption_helps=lambda record, wants: self.victims.could_make_room(
+                self.later, wants, claim_of(record, PRIORITY_MAX)
+            ),
             now_s=self.now_s,
         )
         self.walk.passed = [(record.key, kind) for record, kind in self.turns.passed()]
@@ -291,15 +293,6 @@ class _Cycle:
         else:
             self.patience.set_aside.clear()
         return placements
-
-    def _blocked(self) -> list[tuple[Record, Wants]]:
-        """What found no room: where the fleet may grow all of it in order, for it is counted, else one of each kind."""
-        blocked = self.walk.blocked
-        if self.state.fleet.scaling is None:
-            return [(first.record, first.wants) for first in blocked.values()]
-        alike = {**blocked, **{r.key: self.walk.of_kind[kind] for r, kind in self.turns.passed()}}
-        all_of_them = ((record, alike.get(record.key)) for record, _ in self.turns.in_order())
-        return [(record, what.wants) for record, what in all_of_them if isinstance(what, Blocked)]
 
     def _close(self, why: Blocked | Reason, priority: float) -> None:
         """Nothing of this kind and of no higher priority need be looked at again in this step."""

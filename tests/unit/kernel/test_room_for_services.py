@@ -91,3 +91,13 @@ def test_what_waited_long_keeps_no_room_from_a_replica_that_could_end_it_there()
     assert placed(decide(state_of(ONE, holds, waits, like_it))[0]) == {}
     lesser = waiting(workload("lesser", gpus=2, cpus=0, priority=10, kind=Kind.SERVE), seq=99)
     assert placed(decide(state_of(ONE, holds, waits, lesser))[0]) == {}
+
+
+def test_a_reason_knows_that_a_higher_priority_would_help_a_replica_and_not_a_job_like_it() -> None:
+    """What holds the node stands at 20 + 10 x 9 h, above all priorities that there are."""
+    waited = msgspec.structs.replace(job("job", 0, 1, 2, 3), wait_s=9 * 3600.0)
+    for_job = waiting(workload("other", gpus=4, cpus=0, priority=10), seq=50)
+    for_replica = waiting(workload("low", gpus=4, cpus=0, priority=10, kind=Kind.SERVE), seq=99)
+    decision, _ = decide(state_of(ONE, waited, for_job, for_replica))
+    helps = {key: decision.reason_for(key).will_preemption_help for key in ("other", "low")}
+    assert helps == {"other": False, "low": True}
