@@ -11,6 +11,7 @@ import structlog
 from suanli.control.reach import Reach, Reaching
 from suanli.control.routing import routes_of
 from suanli.control.traffic import Traffic
+from suanli.domain.errors import Unavailable
 from suanli.domain.observation import Observation
 from suanli.domain.record import Record
 from suanli.domain.traffic import Demand, Window
@@ -73,9 +74,16 @@ class Front:
         fresh = routes_of(world, seen, self._keys, version, self._reaching)
         if msgspec.structs.replace(fresh, version=self._routes.version) == self._routes:
             return
+        try:
+            write_routes(self._folder, fresh)
+        except OSError as error:
+            self._directed = None
+            raise Unavailable(
+                f"The gateway cannot be told who serves: {error.strerror or error}.",
+                remedy=f"Make room in {self._folder}; it goes on with the routes that it has.",
+            ) from error
         for target in _targets(self._routes) - _targets(fresh):
             self._gone[target] = version
-        write_routes(self._folder, fresh)
         self._routes = fresh
         self._ready = _ready(fresh)
 
@@ -105,6 +113,8 @@ class Front:
             return True
         if attempt.stopping_s is None or now_s - attempt.stopping_s >= service.drain_s:
             return True
+        if not self._workers and any(self._folder.glob(STATS)):
+            return False  # they are silent: what they have in hand is not known
         target = f"{record.key}:{attempt.number}"
         since = self._gone.get(target, self._routes.version)
         done = all(w.routes_version >= since and not w.in_flight.get(target) for w in self._workers)

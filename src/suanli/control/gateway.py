@@ -87,7 +87,10 @@ class GatewayProcess:
         elif self._door.port is None and last is not None and not self._refused:
             self._port = last.port
         self._started_s = now_s
-        self._child = self._start()
+        try:
+            self._child = self._start()
+        except OSError as error:
+            log.warning("the gateway cannot be started", error=str(error))
 
     def end(self) -> None:
         """Let it finish what it has, and end."""

@@ -6,6 +6,9 @@ from suanli.domain.traffic import Counted, Demand, Window
 from suanli.policies.autoscale.lately import Lately, Second
 from suanli.serving.gateway.stats import ServiceStats, WorkerStats
 
+REMEMBERED_S = 3600.0
+"""A worker that was silent for longer is not known any more."""
+
 
 class Traffic:
     """A bounded history by service and revision. What a worker had counted before it was first seen is left out."""
@@ -33,7 +36,13 @@ class Traffic:
                     self._ever[name] = self._ever.get(name, 0) + arrived
                     lately.arrived(worker.pid, from_s, worker.at_s, arrived, now_s)
                     _count(lately, stats, former, now_s)
-        self._seen = {(worker.pid, worker.started_s): worker for worker in workers}
+        told = {name for worker in workers for name in worker.services}
+        for name in self._lately.keys() - told:
+            if self._lately[name].is_over(now_s):
+                del self._lately[name]
+        # those that are silent now may be heard again, and have been counted
+        self._seen = {key: seen for key, seen in self._seen.items() if seen.at_s > now_s - REMEMBERED_S}
+        self._seen |= {(worker.pid, worker.started_s): worker for worker in workers}
 
     def windows(self, service: str, since_s: float) -> Mapping[int, Window]:
         """By revision what was answered after `since_s`."""
@@ -47,7 +56,7 @@ class Traffic:
     def demand(self, service: str, workers: Sequence[WorkerStats], ready: int, now_s: float) -> Demand:
         """What waits and is in flight now, what has come lately, and how long it took; `ready` replicas answer."""
         found = [stats for worker in workers if (stats := worker.services.get(service)) is not None]
-        lately = self._lately.get(service) or Lately(now_s)
+        lately = self._lately.get(service) or Lately(now_s if self._began_s is None else self._began_s)
         waiting = sum(stats.waiting for stats in found)
         in_flight = sum(stats.in_flight for stats in found)
         return lately.demand(now_s, waiting, in_flight, ready, known=bool(workers))

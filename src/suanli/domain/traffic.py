@@ -86,7 +86,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """Of a service as a whole: what `waits` for a replica now, what is `in_flight`, `arrived` in `length_s`.
 
-    `idle_s` is how long ago the last request came, None where none ever did. `known` is false while no gateway says
+    `idle_s` is how long ago the last request came, or anything was first known; None where nothing is. `known` is false while no gateway says
     anything: then nothing follows from all this.
 
     `arrivals` are (length_s, count) of stretches that end now, the shortest first; `dispersion` is the variance of

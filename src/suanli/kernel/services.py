@@ -158,6 +158,11 @@ def _broken(service: ServiceRecord, sight: Sight, now_s: float) -> str:
         started_s = record.attempt.started_s if record.attempt else None
         if started_s is not None and not is_ready(record) and now_s - started_s >= update.ready_s:
             return f"{record.key} was not ready within {update.ready_s:g} s"
+    target = service.revision(service.target)
+    if (
+        target is not None and target.origin
+    ):  # somebody went back to it: it is not to be undone by what it leaves
+        return ""
     new, old = (sight.windows.get(n, Window()) for n in (service.target, service.settled))
     return verdict(new, old, service.service.slo, update)
 

@@ -11,6 +11,7 @@ from suanli.control.reach import KEPT_IN, Reach, Reaching, secret_in
 from suanli.control.routing import routes_of
 from suanli.control.traffic import Traffic
 from suanli.domain import events as ev
+from suanli.domain.errors import Unavailable
 from suanli.domain.observation import AttemptView, NodeView, Observation, Phase
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
@@ -175,6 +176,31 @@ def test_a_replica_ends_once_every_worker_follows_and_has_its_answers_or_when_it
     front.hear(101.0)
     front.direct(told.world, told.seen)
     assert front.is_done_with(record, 100.0 + CHAT.service.drain_s)  # type: ignore[union-attr]
+
+
+def test_while_workers_are_silent_a_replica_is_given_its_time(tmp_path: Path) -> None:
+    told = Told()
+    front = Front(tmp_path, lambda: (), HERE)
+    front.hear(100.0)
+    front.direct(told.world, told.seen)
+    write(tmp_path, worker(front.routes.version, chat_0=1))
+    told.tell(ev.StopBegun(key="chat/0", number=1, cause=EndCause.STOPPED))
+    record = told.world.records["chat/0"]
+    front.hear(10_000.0)  # the clock was set, or the machine slept: nobody counts as heard
+    assert not front.is_done_with(record, 101.0)
+    assert front.is_done_with(record, 100.0 + CHAT.service.drain_s)  # type: ignore[union-attr]
+
+
+def test_routes_that_cannot_be_written_are_an_error_that_says_so_and_are_tried_again(tmp_path: Path) -> None:
+    told = Told()
+    in_the_way = tmp_path / "gateway"
+    front = Front(in_the_way, lambda: (), HERE)
+    in_the_way.write_text("")
+    with pytest.raises(Unavailable, match="cannot be told who serves"):
+        front.direct(told.world, told.seen)
+    in_the_way.unlink()
+    front.direct(told.world, told.seen)
+    assert front.routes.version == 1
 
 
 def test_routes_are_numbered_on_by_the_next_controller_and_written_only_where_they_changed(

@@ -48,6 +48,35 @@ def test_requests_are_counted_for_as_long_as_anybody_listens() -> None:
     assert traffic.arrived("chat") == 42
 
 
+def test_a_worker_that_was_silent_for_a_while_is_not_counted_anew() -> None:
+    traffic = Traffic()
+    traffic.take([], 0.0)
+    traffic.take([worker(100, 1.0)], 1.0)
+    traffic.take([], 20.0)
+    traffic.take([worker(130, 21.0)], 21.0)
+    assert traffic.arrived("chat") == 130
+    demand = traffic.demand("chat", [worker(130, 21.0)], 1, 21.0)
+    assert demand.arrived == 30
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
+    told = [worker(50 * second, float(second)) for second in range(10)]
+    traffic = Traffic()
+    seen_by_second(traffic, told)
+    new = worker(50, 2000.0, revision=2)
+    new.services["chat"].by_revision["1"] = told[-1].services["chat"].by_revision["1"]
+    assert list(traffic.windows("chat", 0.0)) == [1]
+    _see(traffic, new)
+    _see(traffic, new)
+    assert list(traffic.windows("chat", 0.0)) == [2]
+
+
+def test_a_service_that_nobody_asked_yet_is_idle_for_as_long_as_anybody_listens() -> None:
+    traffic = Traffic()
+    traffic.take([], 100.0)
+    assert traffic.demand("chat", [], 1, 130.0).idle_s == 30.0
+
+
 def test_recent_is_the_last_minute_and_calm_the_fastest_one() -> None:
     fast = [worker(50 * second, float(second)) for second in range(100)]
     slow = [with_slow(worker(50 * 99, float(second)), 50 * (second - 99)) for second in range(100, 200)]

@@ -217,6 +217,18 @@ def test_a_bad_canary_is_taken_back_within_two_windows_and_those_that_served_go_
     assert life.ready_fewest >= 2
 
 
+def test_a_revision_that_somebody_went_back_to_is_not_taken_back_for_what_it_answers() -> None:
+    life = Life(bad=lambda workload: workload.run[-1] == "bad")
+    life.revise(chat(replicas_min=2, replicas_max=2))
+    life.play()
+    going_back = ev.Revised(
+        service="chat", number=2, workload=chat(say="bad", replicas_min=2), origin="rollback to 1"
+    )
+    life.tell(going_back)
+    life.play()
+    assert (life.service.settled, life.service.target) == (2, 2)
+
+
 def test_blue_green_moves_all_traffic_at_once_and_back_where_it_is_bad() -> None:
     life = Life(bad=lambda workload: workload.run[-1] == "bad")
     life.revise(chat(replicas_min=2, replicas_max=2))

@@ -64,6 +64,7 @@ class Lately:
     """Of one service; `began_s` is when anything was first known."""
 
     def __init__(self, began_s: float) -> None:
+        self._began_s = began_s
         self._load = Load(began_s)
         self._revisions: dict[int, deque[tuple[float, Second]]] = {}
         self._arrived: deque[tuple[float, int]] = deque()
@@ -90,6 +91,10 @@ class Lately:
             for number, history in self._revisions.items()
         }
 
+    def is_over(self, now_s: float) -> bool:
+        """Whether nothing came for so long that all has been forgotten."""
+        return self._asked_s is None or self._asked_s < now_s - KEPT_S
+
     def demand(self, now_s: float, waiting: int, in_flight: int, ready: int, *, known: bool = True) -> Demand:
         """With what waits and is in flight now, and how many replicas may be asked."""
         arrivals = self._load.arrivals(now_s)
@@ -104,7 +109,7 @@ class Lately:
             in_flight=in_flight,
             arrived=sum(count for at_s, count in self._arrived if at_s > now_s - DEMAND_S),
             length_s=DEMAND_S,
-            idle_s=None if self._asked_s is None else now_s - self._asked_s,
+            idle_s=now_s - (self._began_s if self._asked_s is None else self._asked_s),
             arrivals=arrivals,
             dispersion=self._load.dispersion(),
             queued=queued,
@@ -123,6 +128,7 @@ class Lately:
         looked = (at_s, ready, self._crowd.is_here)
         if former is not None and former.looked == looked:
             return former
+        self._forget(at_s - KEPT_S)
         recent, revision = _recent(self._revisions.values(), at_s), max(self._revisions, default=0)
         own = recent if len(self._revisions) <= 1 else _recent([self._revisions[revision]], at_s)
         calm = former.calm if former is not None and former.revision == revision else Window()
@@ -140,6 +146,13 @@ class Lately:
             self._crowd.managed(done / (at_s - crowd_s))
         self._known = _Known(looked, revision, recent, calm, settled)
         return self._known
+
+    def _forget(self, before_s: float) -> None:
+        for number, history in list(self._revisions.items()):
+            while history and history[0][0] < before_s:
+                history.popleft()
+            if not history:
+                del self._revisions[number]
 
     def _usual(self, per_s: float) -> float | None:
         """How many requests would go on at that rate if answers took as long as in calm times."""
