@@ -36,7 +36,8 @@ CONVERTERS = {
 """By the suffixes of formats that programs load as a pickle or as code, whatever is in the file."""
 
 OPAQUE_SUFFIX = ".bin"
-"""ONNX files keep large tensors in raw files of any name, often this one."""
+"""ONNX files keep large tensors in raw files of any name, often this one. Other programs unpickle them: they are never
+let in as text."""
 
 CODE_SUFFIX = re.compile(
     r"\.(py|pyi|ipynb|sh|bash|js|mjs|lua|rb|pl|php|jl|r|bat|cmd|ps1|c|cc|cpp|cu|h|rs|go|java)"
@@ -95,7 +96,7 @@ def identify(path: str, file: BinaryIO, size_bytes: int) -> Content:
     no_onnx = formats.onnx_problem(file, size_bytes)
     if suffix == ".onnx" or not no_onnx:
         return _onnx(path, file, size_bytes, no_onnx)
-    if _is_text(file, size_bytes):
+    if suffix != OPAQUE_SUFFIX and _is_text(file, size_bytes):
         return _text(path, file, size_bytes, suffix, head)
     return _binary(path, file, size_bytes, head)
 

@@ -93,6 +93,41 @@ def test_a_pickle_is_refused_under_any_name_with_a_converter(name, body, capsys)
     assert capsys.readouterr().out == ""
 
 
+CALL = b"cos\nsystem\n(S'true'\ntR."
+LONG = b"x" * 300_000
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "notes.txt", "a"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"S'" + LONG + b"'\n0" + CALL,
+        b"S'" + LONG * 4 + b"'\n0" + CALL,
+        b"\x80\x04\x8d" + struct.pack("<Q", len(LONG)) + LONG + b"0" + CALL,
+        b"X" + struct.pack("<I", len(LONG)) + LONG + b"0" + CALL,
+        b"I1\n0" * 100_000 + CALL,
+        b"I0x1\n0" + CALL,
+        "S'é'\n0".encode() + CALL,
+        b"PK\x03\x04" + b"\xff" * 99,
+    ],
+    ids=["line", "endless-line", "string-8", "string-4", "many", "hexadecimal", "not-ascii", "no-directory"],
+)
+def test_a_pickle_cannot_hide_behind_what_a_reader_would_skip_or_not_read(name, body):
+    with pytest.raises(NotAdmitted) as refused:
+        what(name, body)
+    assert refused.value.code == "SL-MODEL-PICKLE"
+
+
+def test_a_safetensors_file_is_no_pickle_where_its_length_begins_as_one_does():
+    for first in b"\x8d\x8eXBTG":  # the lowest byte of the header's length
+        text = "{}".ljust(256 + first)
+        assert what("a", header(text)).format is Format.SAFETENSORS
+
+
+def test_text_in_a_bin_file_is_no_companion():
+    assert what("pytorch_model.bin", b"a text").kind is Kind.OPAQUE
+
+
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
