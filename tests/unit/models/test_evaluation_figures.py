@@ -86,6 +86,7 @@ def test_there_is_no_correlation_with_a_constant():
         ("accuracy", False),
         ("perplexity", True),
         ("latency_p95_s", True),
+        ("throughput_per_s", False),
         ("val_loss", True),
         ("f1_macro", False),
     ],
