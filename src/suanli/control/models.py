@@ -40,13 +40,12 @@ def resolved(index: ModelIndex, workloads: Sequence[Workload]) -> tuple[Workload
 
 
 def in_use(world: World) -> frozenset[tuple[str, int]]:
-    """(name, number) of every version that runs, or that a service would start replicas of. O(workloads)."""
+    """(name, number) of every version that runs, or that a service may be rolled back to. O(revisions)."""
     services = (
         revision.workload
         for service in world.services.values()
         if service.phase is not Phase.ENDED
-        for number in {service.target, service.settled}
-        if (revision := service.revision(number)) is not None
+        for revision in service.revisions
     )
     records = (record.workload for record in world.records.values() if not record.status.is_final)
     return frozenset((use.name, use.number) for use in _uses((*services, *records)) if use.number)
@@ -72,15 +71,19 @@ class Programs:
         return argv if workload.model is None else argv_of(self._order(workload.model), argv)
 
     def _order(self, use: ModelUse) -> Path:
-        """The note that names the version. Where it is gone there is none, and the worker says so."""
+        """The note that names the version. Where it is gone there is none, and the worker says so.
+
+        What is there already may be of a controller that kept its models elsewhere.
+        """
         path = self._home / "orders" / f"{use.name}-{use.number}.json"
-        if not path.exists():
-            try:
-                version = self._index.version(Reference(name=use.name, number=use.number))
-            except NotFound:
-                return path
+        try:
+            version = self._index.version(Reference(name=use.name, number=use.number))
+        except NotFound:
+            return path
+        body = msgspec.json.encode(self._order_of(version))
+        if not path.exists() or path.read_bytes() != body:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            write_private(path, msgspec.json.encode(self._order_of(version)))
+            write_private(path, body)
         return path
 
     def _order_of(self, version: ModelVersion) -> Order:

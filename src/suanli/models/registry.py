@@ -148,11 +148,11 @@ class Registry:
         )
 
     def delete(self, name: str, number: int, *, actor: str, used: Collection[tuple[str, int]]) -> None:
-        """`used` are the (name, number) that running services need. Raises Conflict for one of those, or an alias's."""
+        """`used` are the (name, number) that services need. Raises Conflict for one of those, or an alias's."""
         if (name, number) in used:
             raise Conflict(
-                f"A running service uses {name}/{number}.",
-                remedy="Update or stop the service first: `suanli services`.",
+                f"A running service uses {name}/{number}, or may be rolled back to it.",
+                remedy="Stop the service first: `suanli services`.",
                 code="SL-MODEL-IN-USE",
             )
         self.index.delete(name, number, self.by(actor))
