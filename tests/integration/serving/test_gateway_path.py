@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from street import Request, gateway, get, post, replica, route, run, until, whole
@@ -272,6 +273,29 @@ def test_predict_and_services_reach_the_service_they_name() -> None:
             ):
                 assert (await street.ask(message)).body == body
             assert [request.target for request in b.requests][-2:] == ["/", "/a/../b?c=d&e=%2f"]
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/%63ompletions",
+        "/%761/chat/completions",
+        "/v1%2Fchat/completions",
+        "//v1/chat/completions",
+        "/v1/completions#part",
+        "/v1/%65mbeddings?a=b",
+    ],
+)
+def test_no_operation_goes_by_unmetered_under_another_spelling(path: str) -> None:
+    async def test() -> None:
+        async with replica(whole(b"{}")) as there, gateway(route(there.port)) as street:
+            answer = await street.ask(post(ASK, "/services/chat" + path))
+            assert (answer.status, json.loads(answer.body)["code"]) == (400, "malformed_path")
+            own = await street.ask(post(b"", "/services/chat/my%20own//path?a=%63"))
+            assert own.status == 200
+            assert [got.target for got in there.requests] == ["/my%20own//path?a=%63"]
 
     run(test())
 

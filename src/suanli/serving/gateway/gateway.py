@@ -8,9 +8,10 @@
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 from suanli.serving.gateway import openai
 from suanli.serving.gateway.admission_port import Admission, Refusal
@@ -191,6 +192,8 @@ class Gateway:
             raise Refused(self._no_service(request, name.decode("latin-1")))
         target = (rest or b"/") + request.target[len(path) :]
         operation = _OPERATIONS.get(rest)
+        if operation is None and _as_replicas_read(rest) in _OPERATIONS:
+            raise Refused(_disguised(_as_replicas_read(rest)))
         if operation is not None and request.method == b"POST":
             ask = self._ask_openai(request, service, target, operation, self._read_openai(request))
         else:
@@ -296,6 +299,17 @@ class Gateway:
 
 def _only(method: str) -> Problem:
     return Problem(405, "method_not_allowed", f"Only {method} is understood here.", allow=method)
+
+
+def _as_replicas_read(path: bytes) -> bytes:
+    """Decoded, without a fragment and doubled slashes: under such paths a replica may serve the same operation."""
+    return re.sub(rb"/+", b"/", unquote_to_bytes(path.partition(b"#")[0]))
+
+
+def _disguised(path: bytes) -> Problem:
+    """What would be neither limited nor metered as the operation that it is."""
+    sentence = f"Write {path.decode()} as it is, without percent-encoding, doubled slashes or a fragment."
+    return Problem(400, "malformed_path", sentence)
 
 
 def _deadline_s(request: Request, route: Route) -> float:
