@@ -43,7 +43,7 @@ def admission(short: bool, more: More) -> Iterator[Row]:
 
 
 def lifecycle(short: bool, more: More) -> Iterator[Row]:
-    told = serve_lifecycle.run(*((100.0, 2.0) if short else (750.0, 10.0)))
+    told = serve_lifecycle.run(*((100.0, 2.0) if short else (900.0, 15.0)))
     more |= {
         name: told[name] for name in ("answered", "p50_ms", "p99_ms", "max_ms", "length_s", "taken_back")
     }
