@@ -1,7 +1,7 @@
 """The part of a workload that only services have, and what only its values together can get wrong."""
 
 from suanli.domain.workload import Access, Floor, Gate, Runtime, Scaling, Service, Slo, TokenPrice, Update
-from suanli.spec.scope import Scope
+from suanli.spec.scope import Path, Scope
 from suanli.spec.serve_shape import DAYS, GatewayShape, RuntimeShape, ScalingShape, Serve
 
 REPLICAS_MAX = 10_000
@@ -14,6 +14,7 @@ def service_of(shape: Serve, scope: Scope) -> Service:
     """Whatever is wrong with it goes to the scope."""
     _check_replicas(shape, scope)
     _check_program(shape, scope)
+    _check_one_process(shape, scope)
     if shape.health is not None and not shape.health.startswith("/"):
         scope.refuse(
             ("health",),
@@ -49,6 +50,22 @@ def _check_replicas(shape: Serve, scope: Scope) -> None:
             f"expected 1 to {REPLICAS_MAX:,} replicas, or from 0 on",
             "For example `replicas: 1..4`, or `0..4` for none while nobody asks.",
         )
+
+
+def _check_one_process(shape: Serve, scope: Scope) -> None:
+    """Of a runtime; what `run` names may be made of many that find each other."""
+    wide: dict[Path, int | None] = {
+        ("workers_per_node",): shape.workers_per_node,
+        ("nodes",): shape.nodes,
+        ("resources", "nodes"): shape.resources.nodes,
+    }
+    for field, count in wide.items():
+        if not shape.run and count is not None and count > 1:
+            scope.refuse(
+                field,
+                f"a runtime's replica is one process; got {count}",
+                "Give it accelerators on one node, or say what serves it with `run`.",
+            )
 
 
 def _scaling(shape: Serve, scope: Scope) -> Scaling:

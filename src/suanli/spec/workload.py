@@ -94,6 +94,8 @@ def _elastic(elastic: tuple[int, int | None], nodes: int | None, scope: Scope) -
 def _workers_per_node(shape: Batch | Serve, scope: Scope) -> int:
     counts = {count for _, count in shape.resources.accelerators}
     workers = shape.workers_per_node
+    if workers is None and isinstance(shape, Serve):
+        return 1  # all workers of a replica would listen on its one port
     if workers is None:
         if len(counts) > 1:
             scope.refuse(

@@ -110,7 +110,7 @@ class Common(f.Shape):
         default=None,
         ge=1,
         le=1024,
-        description="Processes on each node. Default: one per accelerator, else one.",
+        description="Processes on each node. Default: one per accelerator, else one; of a service one.",
         examples=["8"],
     )
     team: f.Place = Field(default="default", description="Whose quota it counts against.", examples=["nlp"])

@@ -208,6 +208,20 @@ WRONG = [
         "different counts",
         "workers_per_node",
     ),
+    *(
+        (
+            f"kind: serve\nname: a\nmodel: {{ref: chat}}\n{wide}",
+            place,
+            field,
+            "a runtime's replica is one process",
+            "accelerators on one node",
+        )
+        for wide, place, field in (
+            ("workers_per_node: 2\nresources: {accelerators: T4:2}", "f.yaml:4:1", "workers_per_node"),
+            ("nodes: 2", "f.yaml:4:1", "nodes"),
+            ("resources: {nodes: 2}", "f.yaml:4:13", "resources.nodes"),
+        )
+    ),
     (JOB + "workdir: ~/x", "f.yaml:4:1", "workdir", "`~` is not expanded", "whole path"),
     # accelerators
     (JOB + "resources: {accelerators: H1000:8}", "f.yaml:4:13", "resources.accelerators", "'H1000'", "H100"),

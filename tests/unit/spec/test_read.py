@@ -347,6 +347,14 @@ def test_workers_are_one_per_accelerator_else_one_and_have_a_cpu_each(declare):
     assert shape("{memory: 1GiB}") == (1, 1)
 
 
+def test_a_replica_is_one_worker_on_all_its_accelerators(declare):
+    text = "kind: serve\nname: a\nmodel: {ref: chat}\nresources: {accelerators: [T4:4, H100:2]}\n"
+    assert workload(declare(text)).workers_per_node == 1
+    run = "kind: serve\nname: a\nrun: x\nresources: {accelerators: T4:4}\n"
+    assert workload(declare(run)).workers_per_node == 1
+    assert workload(declare(run + "workers_per_node: 2\nnodes: 2")).workers_per_node == 2
+
+
 def test_how_long_it_runs_may_be_said_by_accelerator_and_is_work_for_the_slowest(declare):
     text = "kind: train\nname: a\nrun: x\nresources: {accelerators: [H100:8, A100-80GB:8]}\n"
     job = workload(declare(text + "duration: {a100-80gb: 12h, H100: 6h}"))
