@@ -23,6 +23,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         (b'{"model":"m"}', EMBEDDINGS, 3),
         (b'{"max_tokens":5}', CHAT, 4 + 5),
         (b'{"max_tokens":5,"max_completion_tokens":7}', CHAT, 10 + 7),
+        (b'{"max_tokens":7,"max_completion_tokens":5}', CHAT, 10 + 7),
         (b'{"max_tokens":5,"n":3}', CHAT, 5 + 15),
         (b'{"max_tokens":5,"n":1,"best_of":4}', COMPLETIONS, 8 + 20),
         (b'{"max_tokens":5,"prompt":["a","b"]}', COMPLETIONS, 8 + 10),

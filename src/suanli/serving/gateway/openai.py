@@ -78,11 +78,12 @@ def tokens_max(asked: Asked, operation: str, body_bytes: int) -> int:
     prompt = estimated_tokens(body_bytes)
     if operation == EMBEDDINGS:
         return prompt
-    each = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_tokens
+    told = [most for most in (asked.max_completion_tokens, asked.max_tokens) if most is not None]
+    each = max(told, default=TOKENS_OUT_DEFAULT)  # which of the two a runtime obeys is its own affair
     answers = max(1, asked.n or 1, asked.best_of or 1) * _prompt_count(asked.prompt)
     if answers > COPIES_MAX:
         raise Malformed(f"{answers} answers to one request are too many: at most {COPIES_MAX}.", "n")
-    return prompt + (TOKENS_OUT_DEFAULT if each is None else each) * answers
+    return prompt + each * answers
 
 
 def estimated_tokens(body_bytes: int) -> int:

@@ -51,13 +51,17 @@ class _Sampling(msgspec.Struct, frozen=True, kw_only=True):
     def with_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 
+    @property
+    def tokens_max(self) -> int | None:
+        return self.max_tokens
+
     def generation(self, max_tokens: int) -> Generation:
         """`max_tokens` is taken where the request says nothing."""
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         if not all(stops):
             raise bad_field("stop", "a stop text may not be empty; leave stop out")
         return Generation(
-            max_tokens=self.max_tokens or max_tokens,
+            max_tokens=self.tokens_max or max_tokens,
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
             stop=tuple(stops),
@@ -93,8 +97,10 @@ class Chat(_Sampling, frozen=True, kw_only=True):
     def said(self) -> list[Message]:
         return [Message(_role(one), _text(one.content)) for one in self.messages]
 
-    def generation(self, max_tokens: int) -> Generation:
-        return super().generation(self.max_completion_tokens or max_tokens)
+    @property
+    def tokens_max(self) -> int | None:
+        """`max_tokens` is the older name, as with OpenAI."""
+        return self.max_completion_tokens or self.max_tokens
 
 
 def _role(message: _SaidBy) -> str:
