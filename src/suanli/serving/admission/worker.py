@@ -270,7 +270,12 @@ class LedgerAdmission:
         now_s = self._now_s()
         accounts: dict[Account, None] = {}
         for answer in told.answers:
-            account, slice_ = self._asked.pop((answer.key, answer.lane, answer.window_s))
+            asked = self._asked.pop((answer.key, answer.lane, answer.window_s), None)
+            if (
+                asked is None
+            ):  # a key that was made again under its name meanwhile asked twice, and has been answered
+                continue
+            account, slice_ = asked
             slice_.answered(answer, now_s)
             self._touched[slice_] = None
             accounts[account] = None

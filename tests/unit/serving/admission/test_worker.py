@@ -283,3 +283,22 @@ def test_each_request_is_counted_by_service_and_revision_with_its_energy_and_ref
         assert rows["k", "chat", 0].refused == 1
 
     lived(life, key_of("k", requests_per_s=2))
+
+
+def test_a_key_that_is_made_again_under_its_name_while_the_ledger_is_asked_does_not_end_the_link() -> None:
+    again = msgspec.structs.replace(key_of("k", requests_per_s=3), digest=hashlib.sha256(b"new").hexdigest())
+
+    async def life(day: Day, worker: Worker) -> None:
+        now_s = day.now().unix_s
+        first = worker.admission.enter(day.routes, b"Bearer k", CHAT, 10, now_s)
+        assert not isinstance(first, (Grant, Refusal))
+        await asyncio.sleep(0)  # the question leaves
+        day.routes = Routes(version=2, routes=(CHAT,), keys=())
+        worker.admission.visible(day.routes, b"Bearer k", now_s)
+        day.routes = Routes(version=3, routes=(CHAT,), keys=(again,))
+        assert isinstance(await ask(day, worker, "new"), Grant)
+        assert code(await asyncio.ensure_future(first)) == (401, "invalid_api_key")  # type: ignore[arg-type]
+        await day.run(day.at_s + 2.0)
+        assert isinstance(await ask(day, worker, "new"), Grant)
+
+    lived(life, key_of("k", requests_per_s=3))
