@@ -104,15 +104,25 @@ class Supervisor:
             tls_cert=self.options.tls_cert,
             tls_key=self.options.tls_key,
         )
-        worker = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds
-            [sys.executable, "-m", "suanli.serving.gateway.worker", msgspec.json.encode(settings).decode()],
-            pass_fds=(self.listening.fileno(), link.fileno()),
-            stdin=subprocess.DEVNULL,
-        )
-        link.close()
+        with link:
+            worker = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds
+                [
+                    sys.executable,
+                    "-m",
+                    "suanli.serving.gateway.worker",
+                    msgspec.json.encode(settings).decode(),
+                ],
+                pass_fds=(self.listening.fileno(), link.fileno()),
+                stdin=subprocess.DEVNULL,
+            )
+        try:
+            descriptor = os.pidfd_open(worker.pid)
+        except OSError:  # nobody would see it end
+            worker.kill()
+            worker.wait()
+            raise
         self.workers[slot] = worker
         loop = asyncio.get_running_loop()
-        descriptor = os.pidfd_open(worker.pid)
         loop.add_reader(descriptor, self._ended, slot, worker, descriptor, loop.time())
 
     def _ended(self, slot: int, worker: subprocess.Popen[bytes], descriptor: int, started_s: float) -> None:
@@ -125,16 +135,27 @@ class Supervisor:
             if not self.workers:
                 self._all_ended.set()
             return
-        failures = self._failures.get(slot, 0) + 1 if loop.time() - started_s < SOON_S else 0
-        self._failures[slot] = failures
-        wait_s = min(RETRY_MAX_S, RETRY_S * 2 ** (failures - 1)) if failures else 0.0
+        wait_s = self._again(slot, failed=loop.time() - started_s < SOON_S)
         log.warning("worker %d (pid %d) ended with %d; again in %.1f s", slot, worker.pid, code, wait_s)
-        loop.call_later(wait_s, self._start_soon, slot)
+
+    def _again(self, slot: int, *, failed: bool) -> float:
+        """In how many seconds: longer after each failure in a row."""
+        failures = self._failures[slot] = self._failures.get(slot, 0) + 1 if failed else 0
+        wait_s = min(RETRY_MAX_S, RETRY_S * 2 ** min(failures - 1, 10)) if failures else 0.0
+        asyncio.get_running_loop().call_later(wait_s, self._start_soon, slot)
+        return wait_s
 
     def _start_soon(self, slot: int) -> None:
-        task = asyncio.get_running_loop().create_task(self._start(slot))
+        task = asyncio.get_running_loop().create_task(self._start_again(slot))
         self._starts.add(task)
         task.add_done_callback(self._starts.discard)
+
+    async def _start_again(self, slot: int) -> None:
+        try:
+            await self._start(slot)
+        except OSError as error:  # no processes or file descriptors left
+            wait_s = self._again(slot, failed=True)
+            log.warning("worker %d can't be started: %s; again in %.1f s", slot, error, wait_s)
 
     async def _end(self) -> None:
         """Workers accept no more, finish what they have, and end."""
