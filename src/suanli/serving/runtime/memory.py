@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from suanli.domain.errors import UsageError
+from suanli.models.formats import onnx_external
+from suanli.models.protobuf import Malformed
 from suanli.reports.quantities import memory as text
 
 HEADER_BYTES_MAX = 100 * 2**20
@@ -105,23 +107,41 @@ def _need_bytes(weights_bytes: int, cache_bytes: int, runtime_bytes: int) -> int
     return -(-(100 + MARGIN_PERCENT) * (weights_bytes + cache_bytes) // 100) + runtime_bytes
 
 
-def weights_bytes(folder: Path, *, floats_as: int | None = None) -> int:
-    """What the weights of a folder take in memory, by the headers of its safetensors files, or by the sizes of its ONNX
-    and GGUF files. `floats_as` is the width in bytes that floating-point tensors are converted to, None: they stay.
+def weights_bytes(folder: Path, runtime: str, *, floats_as: int | None = None) -> int:
+    """What the weights that a runtime loads from a folder take in memory, by the headers of safetensors files and the
+    sizes of others. `floats_as` is the width in bytes that floating-point tensors are converted to, None: they stay.
 
-    Raises UsageError for a header that makes no sense.
+    Of several formats only one is loaded: a runtime's own, and by user code as a version's format is chosen. Raises
+    UsageError for a header that makes no sense.
     """
     tensors = [
         path
         for path in sorted(folder.glob("*.safetensors"))
         if path.name.startswith(("model", "pytorch_model"))
     ]
-    others = [
-        path for kind in ("*.onnx", "*.onnx_data", "*.onnx.data", "*.gguf") for path in folder.glob(kind)
-    ]
-    return sum(_tensors_bytes(path, floats_as) for path in tensors) + sum(
-        path.stat().st_size for path in others
-    )
+    if runtime == "transformers" or (runtime == "python" and tensors):
+        return sum(_tensors_bytes(path, floats_as) for path in tensors)
+    graph = onnx_file(folder)
+    if graph is not None:
+        return _graph_bytes(graph)
+    return sum(path.stat().st_size for path in folder.glob("*.gguf"))
+
+
+def onnx_file(folder: Path) -> Path | None:
+    """The one that is loaded, from where exporters put it; None where there is none."""
+    names = ("model.onnx", "onnx/model.onnx", "model_quantized.onnx")
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _graph_bytes(path: Path) -> int:
+    """With the tensors that it keeps in files beside it."""
+    size_bytes = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            beside = {path.parent / location for location in onnx_external(file, size_bytes)}
+    except Malformed as error:
+        raise UsageError(f"{path.name} is not an ONNX file: {error}", remedy="push the model anew") from error
+    return size_bytes + sum(each.stat().st_size for each in beside if each.is_file())
 
 
 def _tensors_bytes(path: Path, floats_as: int | None) -> int:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from suanli.domain.errors import SpecError
 from suanli.serving.runtime.files import config_of
 from suanli.serving.runtime.loaded import Compute, Embedded, Loaded
+from suanli.serving.runtime.memory import onnx_file
 from suanli.serving.runtime.options import Options
 from suanli.serving.runtime.pooling import Pooling, pooling_of
 from suanli.serving.runtime.threads import threads
@@ -61,7 +62,7 @@ class Graph:
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self.folder = folder
-        path = next((path for path in _candidates(folder) if path.is_file()), None)
+        path = onnx_file(folder)
         if path is None:
             raise SpecError(f"{folder} has no model.onnx", remedy="push a folder with model.onnx in it")
         settings = onnxruntime.SessionOptions()
@@ -95,11 +96,6 @@ class Graph:
         except (ValueError, TypeError, OverflowError, InvalidArgument) as error:
             raise ValueError(f"the tensors don't fit the graph, which takes {expected}: {error}") from error
         return {name: result.tolist() for name, result in zip(self.outputs, results, strict=True)}
-
-
-def _candidates(folder: Path) -> list[Path]:
-    """Where exporters put it."""
-    return [folder / "model.onnx", folder / "onnx" / "model.onnx", folder / "model_quantized.onnx"]
 
 
 class TextGraph:

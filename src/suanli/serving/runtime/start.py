@@ -98,7 +98,7 @@ def fit_of(given: Options) -> memory.Fit:
     """The arithmetic of the folder's files against the plan's memory; nothing is loaded for it."""
     width = 4 if given.device == "cpu" else None
     weights = memory.weights_bytes(
-        given.model_dir, floats_as=width if given.runtime == "transformers" else None
+        given.model_dir, given.runtime, floats_as=width if given.runtime == "transformers" else None
     )
     runtime_bytes = memory.RUNTIME_BYTES[given.runtime]
     if given.device == "cuda":

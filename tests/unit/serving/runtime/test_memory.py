@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.models.files import onnx
 
 from suanli.domain.errors import UsageError
 from suanli.serving.runtime.memory import Cache, cache_token_bytes, context_of, fits, weights_bytes
@@ -70,17 +71,36 @@ def test_weights_are_counted_by_the_number_that_they_become(tmp_path: Path) -> N
     )
     write_safetensors(tmp_path / "model-00002-of-00002.safetensors", {"c": ("F32", [5]), "one": ("F32", [])})
     write_safetensors(tmp_path / "optimiser.safetensors", {"a": ("F32", [1000])})
-    assert weights_bytes(tmp_path) == 200 * 2 + 7 + 6 * 4
-    assert weights_bytes(tmp_path, floats_as=4) == 200 * 4 + 7 + 6 * 4
+    assert weights_bytes(tmp_path, "transformers") == 200 * 2 + 7 + 6 * 4
+    assert weights_bytes(tmp_path, "transformers", floats_as=4) == 200 * 4 + 7 + 6 * 4
+
+
+def test_of_files_side_by_side_only_those_are_counted_that_are_loaded(tmp_path: Path) -> None:
+    assert weights_bytes(tmp_path, "onnx") == 0
+    (tmp_path / "chat.gguf").write_bytes(bytes(50))
+    assert weights_bytes(tmp_path, "python") == 50
+    (tmp_path / "model_quantized.onnx").write_bytes(onnx("gone.data"))
+    assert weights_bytes(tmp_path, "onnx") == len(onnx("gone.data"))
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_bytes(onnx("a.data", "b.data"))
+    (tmp_path / "onnx" / "a.data").write_bytes(bytes(1000))
+    (tmp_path / "onnx" / "b.data").write_bytes(bytes(500))
+    assert weights_bytes(tmp_path, "onnx") == len(onnx("a.data", "b.data")) + 1500
+    write_safetensors(tmp_path / "model.safetensors", {"a": ("F32", [5])})
+    assert [weights_bytes(tmp_path, name) for name in ("transformers", "python")] == [20, 20]
+
+
+def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(bytes(100))
-    assert weights_bytes(tmp_path) == 200 * 2 + 7 + 6 * 4 + 100
+    with pytest.raises(UsageError, match="is not an ONNX file"):
+        weights_bytes(tmp_path, "onnx")
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", struct.pack("<Q", 2**60), struct.pack("<Q", 3) + b"{{{"])
 def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(UsageError, match="is not a safetensors file"):
-        weights_bytes(tmp_path)
+        weights_bytes(tmp_path, "transformers")
 
 
 @pytest.mark.parametrize(
