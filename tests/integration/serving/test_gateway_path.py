@@ -277,6 +277,21 @@ def test_predict_and_services_reach_the_service_they_name() -> None:
     run(test())
 
 
+def test_a_later_service_takes_no_name_of_another() -> None:
+    async def test() -> None:
+        async with replica(whole(b"first")) as first, replica(whole(b"second")) as second:
+            older = route(first.port, models=("chat", "shared", "embed"))
+            newer = route(second.port, service="embed", models=("embed", "shared", "chat"))
+            async with gateway(older, newer) as street:
+                asked = [
+                    await street.ask(post(b'{"model":"%b"}' % name))
+                    for name in (b"chat", b"shared", b"embed")
+                ]
+                assert [answer.body for answer in asked] == [b"first", b"first", b"second"]
+
+    run(test())
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -77,9 +77,9 @@ class Gateway:
                 self.services[name] = Service(route, self.parts, self.loop.time)
             elif service.route != route:
                 service.follow(route)
-        self.by_model = {
-            model: self.services[route.service] for route in routes.routes for model in route.models
-        }
+        self.by_model = {  # of services that share a name the oldest has it, and each has its own
+            model: self.services[route.service] for route in reversed(routes.routes) for model in route.models
+        } | self.services
         self._body_bytes_max = max(
             (route.body_bytes_max for route in routes.routes), default=SMALL_BODY_BYTES
         )
