@@ -32,6 +32,8 @@ LOOK_S = 0.025
 TELL_S = 0.5
 SWEEP_S = 1.0
 DRAIN_S = 30.0
+SETTLE_S = 1.0
+"""So long, at most, those that are cut then may take to be settled."""
 CONNECTIONS_MAX = 10_000
 ACCEPT_MAX = 16
 """Connections taken at once: the next are left to a worker that has less to do."""
@@ -229,6 +231,9 @@ class Worker:
             log.warning("ends with %d connections open", len(self.gateway.clients))
         for client in list(self.gateway.clients):
             client.transport.abort()
+        until_s = self.loop.time() + SETTLE_S
+        while self.gateway.clients and self.loop.time() < until_s:  # noqa: ASYNC110 - they tell nobody
+            await asyncio.sleep(0)  # connections learn of it one turn of the loop later
         self._tell()
 
 

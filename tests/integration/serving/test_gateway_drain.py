@@ -1,0 +1,55 @@
+"""The end of a worker: whatever it cuts is accounted for before it parts from the ledger."""
+
+import asyncio
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from street import ASK, Client, never, replica, route, routes, run, until
+
+from suanli.serving.gateway import worker as workers
+from suanli.serving.gateway.admission_port import Grant, OpenAdmission
+from suanli.serving.gateway.routes_file import write_routes
+from suanli.serving.gateway.worker import Settings, Worker
+
+
+class Noting(OpenAdmission):
+    """Lets everybody pass, and notes with which status they leave."""
+
+    def __init__(self) -> None:
+        self.left: list[int] = []
+
+    def leave(self, grant: Grant, *, status: int, **_: Any) -> None:
+        self.left.append(status)
+
+
+def test_requests_cut_at_the_end_are_settled_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "DRAIN_S", 0.1)
+
+    async def test() -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        admission = Noting()
+        async with replica(never) as there:
+            write_routes(tmp_path, routes(route(there.port)))
+            told = Settings(
+                folder=str(tmp_path), slot=0, workers=1, supervisor=0, listening=listening.detach()
+            )
+            worker = Worker(told, admission, asyncio.get_running_loop())
+            worker.begin()
+            client = Client(*await asyncio.open_connection("127.0.0.1", port))
+            client.send(ASK)
+            await until(lambda: bool(there.requests))
+            await worker.drain()
+            assert admission.left == [499]
+            assert not worker.stats().in_flight
+            client.close()
+
+    run(test())
