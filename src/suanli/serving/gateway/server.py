@@ -323,6 +323,9 @@ class ClientConnection(asyncio.Protocol):
         elif stage is Stage.LINGER:
             if waited_s > LINGER_S:
                 self._leave(waited_s > IDLE_S)
+        elif self.full:  # it reads no answers: one more would only be added to those
+            if waited_s > IDLE_S:
+                self.transport.abort()
         elif waited_s > self._allowed_s():
             self._refuse(Problem(408, "too_slow", "The request came too slowly."))
             self._advance()
