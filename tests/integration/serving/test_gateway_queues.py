@@ -137,6 +137,18 @@ def test_what_is_held_too_long_is_refused_and_a_service_that_goes_is_not_there()
     run(test())
 
 
+def test_requests_to_a_paused_service_are_refused_at_once() -> None:
+    async def test() -> None:
+        async with gateway(route(revisions=(), hold_s=0.0, queue_s=60.0)) as street:
+            async with asyncio.timeout(10):
+                answer = await street.ask(ASK)
+            assert b"paused" in answer.body
+            assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "no_replica")
+            assert street.gateway.services["chat"].stats.refused == 1
+
+    run(test())
+
+
 def test_the_only_replica_may_be_away_for_a_moment() -> None:
     async def test() -> None:
         back = Replica(whole(b"x"))

@@ -132,6 +132,10 @@ class Relay:
         self.avoided = ()  # from now on the breakers say whom to avoid
         if service.gone:
             self._refuse(Problem(404, "service_gone", "This service has just been removed."))
+        elif service.holds_none:
+            service.stats.refused += 1
+            sentence = "This service is paused, or holds no request while it has no replica."
+            self._refuse(Problem(503, "no_replica", sentence, retry_after_s=5.0))
         elif service.wait(self):
             self._queue_timer = self.house.loop.call_later(self._wait_s(), self._waited)
         else:

@@ -136,6 +136,11 @@ class Service:
     def has_targets(self) -> bool:
         return bool(self._offered)
 
+    @property
+    def holds_none(self) -> bool:
+        """No replica is there, and none is to be waited for: so the controller says that a service is paused."""
+        return not self._offered and not self.route.hold_s
+
     def take(self, asker: Asker) -> Replica | None:
         """A replica that may have the request now, counted as taken; None if it must wait. O(replicas)."""
         if not self._offered:
