@@ -159,6 +159,11 @@ def test_what_replicas_that_have_just_come_do_is_waited_for() -> None:
     assert want(FREE, fresh, ready=3).replicas == 3
 
 
+def test_where_hardly_anything_comes_any_more_no_more_answers_are_waited_for() -> None:
+    quiet = told(0.1, window(0.05, 0.05), 0.05, in_flight=0)
+    assert want(FREE, msgspec.structs.replace(quiet, settled=Window()), ready=6).replicas == 1
+
+
 def test_what_went_on_lately_and_is_over_counts_no_more() -> None:
     goes_on = msgspec.structs.replace(told(60.0, window(0.05, 0.05), 0.06), ongoing=24.0, in_flight=24)
     assert want(FREE, goes_on, ready=3).replicas > 3

@@ -211,7 +211,8 @@ def _shared(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: flo
         return _for_crowd(seen, behind, enough)
     slowed = _slowed(seen, calm, now, what, limit_s)
     if slowed is None or sum(now) < ANSWERS_MIN:
-        return Want(ready, f"{_replicas(ready)} answered too little since there are so many")
+        few = Want(ready, f"{_replicas(ready)} answered too little since there are so many")
+        return min(few, single, key=lambda want: want.replicas)
     if slowed.replicas >= ready:
         replicas = max(ready, min(slowed.replicas, enough))
     elif ready > single.replicas:
