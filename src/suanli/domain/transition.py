@@ -20,6 +20,9 @@ REQUEUED_BY: frozenset[EndCause] = frozenset(
 KILLED_RETRIES = 3
 """A worker that somebody killed is no fault of its program, unless it goes on being killed."""
 
+EX_CONFIG = 78
+"""Exit code of sysexits.h by which a service's program says that it would end the same way again."""
+
 
 def apply(record: Record | None, entry: ev.Entry) -> Record:
     """The record after one event of its own.
@@ -142,6 +145,8 @@ def _status_after(record: Record, cause: EndCause) -> Status:
         return Status.WAITING
     if cause is EndCause.SUCCEEDED and record.workload.kind is not Kind.SERVE:
         return Status.SUCCEEDED
+    if record.workload.kind is Kind.SERVE and record.exit_code == EX_CONFIG:
+        return Status.FAILED
     retry = record.workload.retry
     if cause is EndCause.KILLED:
         return Status.WAITING if record.failures <= max(retry.limit, KILLED_RETRIES) else Status.FAILED

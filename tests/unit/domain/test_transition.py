@@ -7,7 +7,7 @@ from suanli.domain import events as ev
 from suanli.domain.errors import IllegalTransition
 from suanli.domain.record import Attempt, Placement, Record, Status
 from suanli.domain.resources import Share
-from suanli.domain.transition import KILLED_RETRIES, REQUEUED_BY, apply
+from suanli.domain.transition import EX_CONFIG, KILLED_RETRIES, REQUEUED_BY, apply
 from suanli.domain.workload import EndCause, Kind, Retry, Service, Workload
 
 ON_N1 = (Placement("n1", Share(cpus=1.0)),)
@@ -180,6 +180,22 @@ def test_a_service_comes_back_even_after_a_clean_exit_until_its_limit(cause: End
     assert (record.status, record.failures) == (Status.WAITING, 1)
     record = after(record, (110.0, _place(record)))
     assert after(record, (120.0, _end(record, cause))).status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "status"),
+    [
+        (Kind.SERVE, EndCause.FAILED, Status.FAILED),
+        (Kind.SERVE, EndCause.PREEMPTED, Status.WAITING),
+        (Kind.TRAIN, EndCause.FAILED, Status.WAITING),
+    ],
+)
+def test_a_replica_that_says_it_would_end_the_same_way_again_is_believed(
+    kind: Kind, cause: EndCause, status: Status
+) -> None:
+    record = record_in(Status.RUNNING, workload_of(kind, Retry(limit=9)))
+    ended = ev.Ended(key="a", number=3, cause=cause, exit_code=EX_CONFIG)
+    assert after(record, (100.0, ended)).status is status
 
 
 @pytest.mark.parametrize("cause", list(EndCause))

@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from suanli.domain.errors import SpecError, SuanliError
+from suanli.domain.transition import EX_CONFIG
 from suanli.serving.runtime import memory, options
 from suanli.serving.runtime.app import App, Phase
 from suanli.serving.runtime.endpoints import Endpoints
@@ -26,8 +27,7 @@ from suanli.serving.runtime.metrics import Metrics
 from suanli.serving.runtime.options import Options
 from suanli.serving.runtime.vllm import VllmPlan, vllm_argv
 
-DOES_NOT_FIT = 78
-"""Exit code: EX_CONFIG of sysexits.h. Starting again would end the same way."""
+DOES_NOT_FIT = EX_CONFIG
 STOPPED_AT_ONCE = 128 + signal.SIGTERM
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
