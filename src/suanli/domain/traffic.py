@@ -82,12 +82,18 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     served: Histogram = ()
     served_s: float = 0.0
 
+    @property
+    def served_mean_s(self) -> float | None:
+        """Of a request's time with a replica; None where none was timed."""
+        timed = sum(self.served)
+        return self.served_s / timed if timed else None
+
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """Of a service as a whole: what `waits` for a replica now, what is `in_flight`, `arrived` in `length_s`.
 
-    `idle_s` is how long ago the last request came, or anything was first known; None where nothing is. `known` is false while no gateway says
-    anything: then nothing follows from all this.
+    `idle_s` is how long ago the last request came, or anything was first known; None where nothing is. `known` is false
+    while no gateway says anything: then nothing follows from all this.
 
     `arrivals` are (length_s, count) of stretches that end now, the shortest first; `dispersion` is the variance of
     counts over their mean, 1 for a Poisson process. `queued` waited lately and `ongoing` waited or were answered, on

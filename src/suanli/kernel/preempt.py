@@ -30,10 +30,8 @@ class Claim(NamedTuple):
     serves: bool = False
 
 
-def claim_of(record: Record, priority: int | None = None) -> Claim:
-    """With the priority that it declares, or another one."""
-    declared = record.workload.priority if priority is None else priority
-    return Claim(declared, record.workload.kind is Kind.SERVE)
+def claim_of(record: Record) -> Claim:
+    return Claim(record.workload.priority, record.workload.kind is Kind.SERVE)
 
 
 class Room(msgspec.Struct, frozen=True):

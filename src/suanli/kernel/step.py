@@ -232,7 +232,7 @@ class _Cycle:
             kept={**kept, **self.patience.set_aside},
             stopping=self.changes.stopping,
             preemption_helps=lambda record, wants: self.victims.could_make_room(
-                self.later, wants, claim_of(record, PRIORITY_MAX)
+                self.later, wants, claim_of(record)._replace(priority=PRIORITY_MAX)
             ),
             now_s=self.now_s,
         )

@@ -99,5 +99,6 @@ def test_a_reason_knows_that_a_higher_priority_would_help_a_replica_and_not_a_jo
     for_job = waiting(workload("other", gpus=4, cpus=0, priority=10), seq=50)
     for_replica = waiting(workload("low", gpus=4, cpus=0, priority=10, kind=Kind.SERVE), seq=99)
     decision, _ = decide(state_of(ONE, waited, for_job, for_replica))
-    helps = {key: decision.reason_for(key).will_preemption_help for key in ("other", "low")}
+    reasons = {key: decision.reason_for(key) for key in ("other", "low")}
+    helps = {key: why is not None and why.will_preemption_help for key, why in reasons.items()}
     assert helps == {"other": False, "low": True}

@@ -156,8 +156,8 @@ class Lately:
 
     def _usual(self, per_s: float) -> float | None:
         """How many requests would go on at that rate if answers took as long as in calm times."""
-        calm = self._known.calm if self._known is not None else Window()
-        return per_s * calm.served_s / sum(calm.served) if sum(calm.served) else None
+        mean_s = self._known.calm.served_mean_s if self._known is not None else None
+        return None if mean_s is None else per_s * mean_s
 
     def _seconds(self, from_s: float, to_s: float) -> list[tuple[float, "Second"]]:
         """What was answered in the whole seconds between, by any revision, at most `RECENT_S` ago."""

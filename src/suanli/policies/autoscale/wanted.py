@@ -121,8 +121,9 @@ def _for_concurrency(service: Service, demand: Demand) -> Want:
 def _ongoing(demand: Demand) -> tuple[float, str]:
     """Ongoing requests to be ready for; of foretold ones as many as their rate and time give, by Little's law."""
     recent, foretold = demand.recent, demand.expected_per_s
-    if foretold is not None and sum(recent.served) >= ANSWERS_MIN:
-        ongoing = foretold * recent.served_s / sum(recent.served)
+    mean_s = recent.served_mean_s
+    if foretold is not None and mean_s is not None and sum(recent.served) >= ANSWERS_MIN:
+        ongoing = foretold * mean_s
         if ongoing > demand.ongoing:
             return ongoing, f"{ongoing:.3g} ongoing requests are foretold"
     return demand.ongoing, f"{demand.ongoing:.3g} ongoing requests"
@@ -266,8 +267,9 @@ def _slowed(seen: Seen, calm: Histogram, now: Histogram, what: str, limit_s: flo
 
 def _growth(demand: Demand, rate: float) -> float:
     """How much longer requests are there than they were on average when it was calm, by Little's law."""
-    calm, recent = demand.calm, demand.recent
-    mean_s = calm.served_s / sum(calm.served) if sum(calm.served) else recent.served_s / sum(recent.served)
+    mean_s = demand.calm.served_mean_s
+    if mean_s is None:
+        mean_s = demand.recent.served_mean_s
     ongoing = min(demand.ongoing, demand.waiting + demand.in_flight)  # what went on lately may be over
     return ongoing / rate / mean_s if mean_s else 1.0
 

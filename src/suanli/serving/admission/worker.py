@@ -273,7 +273,7 @@ class LedgerAdmission:
             asked = self._asked.pop((answer.key, answer.lane, answer.window_s), None)
             if (
                 asked is None
-            ):  # a key that was made again under its name meanwhile asked twice, and has been answered
+            ):  # its key was made again under its name meanwhile: two asked, and one was answered
                 continue
             account, slice_ = asked
             slice_.answered(answer, now_s)

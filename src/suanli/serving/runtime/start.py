@@ -27,7 +27,6 @@ from suanli.serving.runtime.metrics import Metrics
 from suanli.serving.runtime.options import Options
 from suanli.serving.runtime.vllm import VllmPlan, vllm_argv
 
-DOES_NOT_FIT = EX_CONFIG
 STOPPED_AT_ONCE = 128 + signal.SIGTERM
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -54,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             fit = fit_of(given)
             if not fit.holds:
                 sys.stderr.write(f"{given.name}: {fit.sentence}\n")
-                return DOES_NOT_FIT
+                return EX_CONFIG
             log.info(fit.sentence)
         listener = socket.create_server((given.host, given.port), backlog=1024)
     except SuanliError as error:
