@@ -16,8 +16,9 @@ BACKLOG_S = 2.0
 """What waits already shall be gone within so long, or within the time that a replica takes to start if that is longer,
 beside what comes meanwhile: more haste would have replicas started for what is over when they are there."""
 
-SURE = 2.0
-"""A short stretch's rate is believed less so many standard deviations, so that chance is not taken for a burst."""
+SURE = 3.0
+"""A short stretch shows a rate that has grown if it has more than the usual one by so many standard deviations: chance
+is not taken for a burst, and a burst is not taken for less than it is."""
 
 CONCURRENCY = 2.0
 """Ongoing requests a replica, where nothing is said; Ray Serve's default, too."""
@@ -70,15 +71,17 @@ def wanted(service: Service, seen: Seen, now_s: float) -> Want | None:
 
 
 def rate_per_s(demand: Demand) -> float:
-    """What came in a second: the long stretch's mean, or more where a shorter one surely shows more."""
-    rates = [
-        max(0.0, count - SURE * math.sqrt(count * max(1.0, demand.dispersion))) / length_s
+    """What came in a second: the long stretch's mean, or that of a shorter one which surely has more."""
+    if not demand.arrivals:
+        return 0.0
+    long_s, many = demand.arrivals[-1]
+    usual = many / long_s
+    grown = [
+        count / length_s
         for length_s, count in demand.arrivals[:-1]
+        if count - SURE * math.sqrt(count * max(1.0, demand.dispersion)) > usual * length_s
     ]
-    if demand.arrivals:
-        length_s, count = demand.arrivals[-1]
-        rates.append(count / length_s)
-    return max(rates, default=0.0)
+    return max([usual, *grown])
 
 
 def _coming(demand: Demand) -> tuple[float, str]:
