@@ -55,10 +55,8 @@ def lifecycle(short: bool, more: More) -> Iterator[Row]:
 
 def step(short: bool, more: More) -> Iterator[Row]:
     more["limit_ms"] = 1000 * serve_step.LIMIT_S
-    # each by itself: two at a time keep two processors so busy that either is late for the other's sake
-    names = ["suanli", "ray-serve"]
     found: dict[str, Row] = {}
-    for row in serve_step.measure([*names, "zero"], 1.5 if short else 10.0):
+    for row in serve_step.measure(serve_step.NAMES, 1.5 if short else 10.0):
         if "series" in row:
             more[f"by five seconds, {row['what']}"] = json.loads(str(row.pop("series")))
             found[str(row["what"])] = row

@@ -314,8 +314,7 @@ def _started(stack: ExitStack, *arguments: str) -> int:
 
 def _route(cell: Cell, service: str, ports: Sequence[int]) -> Route:
     targets = tuple(
-        Target(key=f"{service}/{at}", attempt=1, host="127.0.0.1", port=port, speed=speed)
-        for at, (port, speed) in enumerate(zip(ports, cell.speeds, strict=True))
+        Target(key=f"{service}/{at}", attempt=1, host="127.0.0.1", port=port) for at, port in enumerate(ports)
     )
     return Route(
         service=service,

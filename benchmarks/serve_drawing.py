@@ -9,7 +9,7 @@ import plots
 from bars import Bar, Panel
 from plots import Line, Plot
 
-INKS = {"suanli": "#1f6feb", "ray-serve": "#bf8700", "suanli-frugal": "#1a7f37", "ray-serve-1": "#8c959f"}
+INKS = {"suanli": "#1f6feb", "ray-serve": "#bf8700"}
 BIN_S = 5.0
 P95_MOST_MS = 2000.0
 

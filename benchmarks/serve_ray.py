@@ -1,9 +1,8 @@
 """Ray Serve with the replicas of the benchmarks; runs in the environment of `peers.py`.
 
-python serve_ray.py step FILE [TARGET]   replicas that hold a request as long as its path says, one at a time, scaled
-                                         from 1 to 8 by Serve's defaults (or TARGET ongoing requests a replica); how
-                                         many there are goes to FILE, once a second
-python serve_ray.py noop                 one replica that does nothing
+python serve_ray.py step FILE   replicas that hold a request as long as its path says, one at a time, scaled from 1 to 8
+                                by Serve's defaults; how many there are goes to FILE, once a second
+python serve_ray.py noop        one replica that does nothing
 
 Prints its port once it answers.
 """
@@ -52,9 +51,7 @@ def main() -> None:
     )
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     if sys.argv[1] == "step":
-        scaling: dict[str, Any] = {"min_replicas": 1, "max_replicas": REPLICAS_MAX}
-        if sys.argv[3:]:
-            scaling["target_ongoing_requests"] = float(sys.argv[3])
+        scaling = {"min_replicas": 1, "max_replicas": REPLICAS_MAX}
         deployed = serve.deployment(
             autoscaling_config=scaling, max_ongoing_requests=1, ray_actor_options={"num_cpus": 0.01}
         )

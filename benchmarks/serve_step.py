@@ -5,11 +5,10 @@ Poisson process of 15, 60, 15 requests a second), whatever has been answered. Su
 `slo: {p95: 200ms}`, and its defaults. `violation_s` is in how many seconds fewer than 95 % of the requests that came
 were answered within it. A replica's hours count from when it is being started until it has ended.
 
-python serve_step.py [--minutes 10] [suanli] [suanli-frugal] [ray-serve] [ray-serve-1] [zero]
+python serve_step.py [--minutes 10] [suanli] [ray-serve] [zero]
 
-`suanli-frugal` gives replicas back after 30 s instead of five minutes; `ray-serve-1` has a target of one ongoing
-request a replica instead of two. `zero`: a service that sleeps is asked by many at once. Two that are written as
-`suanli+ray-serve` run beside each other.
+Each runs by itself: two at a time keep two processors so busy that either is late for the other's sake. `zero`: a
+service that sleeps is asked by many at once.
 """
 
 import argparse
@@ -21,9 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +41,9 @@ RATE, TIMES = 15.0, 4
 WORK_S, LIMIT_S = 0.05, 0.2
 REPLICAS_MAX = 8
 REST_S = 30.0
-"""From when all have started until they are asked."""
+"""From when it has started until it is asked."""
+
+NAMES = ("suanli", "ray-serve", "zero")
 
 WAKING = 50
 """Requests that a sleeping service is asked at once."""
@@ -74,17 +73,9 @@ def asked(minutes: float) -> Asked:
 
 
 def measure(names: Sequence[str], minutes: float) -> Iterator[Row]:
-    """Those of a name with `+` beside each other."""
-    for written in names:
-        if written == "zero":
-            yield zero()
-            continue
-        beside = written.split("+")
-        together = threading.Barrier(len(beside), timeout=60.0 * minutes + 300.0)
-        with ThreadPoolExecutor(len(beside)) as pool:
-            runs = list(pool.map(partial(_run, asks=asked(minutes), together=together), beside))
-        for name, seen in zip(beside, runs, strict=True):
-            yield told_of(name, seen)
+    """Some of `NAMES`, one after another."""
+    for name in names:
+        yield zero() if name == "zero" else told_of(name, _run(name, asked(minutes)))
 
 
 def told_of(name: str, seen: Seen) -> Row:
@@ -100,6 +91,7 @@ def told_of(name: str, seen: Seen) -> Row:
         "requests": len(status),
         "failed": int((status != 200).sum()),
         "violation_s": int(violated.sum()),
+        "since_step_s": int(after.sum()),
         "last_violation_s": int(np.flatnonzero(after).max()) + 1 if after.any() else 0,
         "attainment": round(attainment(latency_s, LIMIT_S), 4),
         "p95_ms": round(1000 * p95_s, 1) if p95_s is not None else -1,
@@ -139,19 +131,14 @@ def _series(
 # --- runs
 
 
-def _run(name: str, asks: Asked, together: threading.Barrier) -> Seen:
-    """None is asked before all have started and come to rest, and none ends before all have been asked all."""
+def _run(name: str, asks: Asked) -> Seen:
     with ExitStack() as stack:
-        stack.push(lambda kind, *_: together.abort() if kind else None)  # the others need not wait
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         counts = folder / "replicas.jsonl"
-        if name.startswith("suanli"):
-            calm = "scaling: {downscale_delay: 30s}\n" if name == "suanli-frugal" else ""
-            port, key = stack.enter_context(suanli(folder, counts, f"1..{REPLICAS_MAX}", calm))
+        if name == "suanli":
+            port, key = stack.enter_context(suanli(folder, counts, f"1..{REPLICAS_MAX}", ""))
         else:
-            target = ["1"] if name == "ray-serve-1" else []
-            port, key = stack.enter_context(ray_serve("step", str(counts), *target)), "none"
-        together.wait()
+            port, key = stack.enter_context(ray_serve("step", str(counts))), "none"
         time.sleep(REST_S)
         psutil.cpu_percent()
         file = folder / "asked.json"
@@ -161,7 +148,6 @@ def _run(name: str, asks: Asked, together: threading.Barrier) -> Seen:
             [sys.executable, LOAD, "client", str(port), str(file), key], check=True, stdout=subprocess.PIPE
         )
         busy = psutil.cpu_percent() / 100
-        together.wait()
         lines = [json.loads(line) for line in counts.read_text().splitlines()]
     replicas: list[tuple[float, int, int]] = [(at_s - began_s, there, ready) for at_s, there, ready in lines]
     before = [max(each for each in replicas if each[0] <= 0)]
@@ -261,7 +247,7 @@ def ray_serve(*words: str) -> Iterator[int]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("names", nargs="*", default=["suanli+ray-serve", "zero"])
+    parser.add_argument("names", nargs="*", default=NAMES)
     given = parser.parse_args()
     for row in measure(given.names, given.minutes):
         print({name: value for name, value in row.items() if name != "series"}, flush=True)

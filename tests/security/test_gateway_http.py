@@ -214,7 +214,7 @@ def test_a_hundred_megabytes_in_chunks_are_refused_once_too_many_came() -> None:
             sending = asyncio.ensure_future(sent_in_vain(client.writer, 100 * 2**20))
             assert (await client.answer()).status == 413
             await sending
-            assert all(connection._body_bytes < 2**21 for connection in street.gateway.clients)
+            assert all(len(connection._body) < 2**21 for connection in street.gateway.clients)
 
     run(test())
 

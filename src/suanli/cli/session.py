@@ -54,6 +54,16 @@ def share(text: str) -> float:
         raise typer.BadParameter("expected a share such as 5% or 0.05") from error
 
 
+def size(text: str) -> int:
+    """`200GiB` or `2TB` in bytes, of which a mere number is so many."""
+    from suanli.spec.quantities import memory
+
+    try:
+        return memory(f"{text}B" if text.isdecimal() else text)
+    except ValueError as error:
+        raise typer.BadParameter("expected a size with its unit such as 200GiB or 2TB") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """One run of a command. stdout is for data, stderr for all else."""

@@ -6,7 +6,7 @@ import threading
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from suanli.cli import background
 from suanli.cli.client import connect, path_of
 from suanli.cli.files import sources
 from suanli.cli.planning import Policy
-from suanli.cli.session import DEFAULT_PORT, Session, command
+from suanli.cli.session import DEFAULT_PORT, Session, command, size
 from suanli.domain.errors import SuanliError
 
 if TYPE_CHECKING:
@@ -77,6 +77,18 @@ def up(
             "--models", metavar="URL", help="Where models' files lie: a folder, `s3://…` ... Default: home."
         ),
     ] = "",
+    model_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-cache", metavar="DIR", help="Where nodes keep models they fetched. Default: the home."
+        ),
+    ] = None,
+    model_cache_size: Annotated[
+        Any,
+        typer.Option(
+            "--model-cache-size", metavar="SIZE", parser=size, help="The most that each keeps of them."
+        ),
+    ] = "1TiB",
     gateway_port: Annotated[
         int | None,
         typer.Option(
@@ -102,6 +114,7 @@ def up(
         _start(session, background.arguments(context), texts)
         return
 
+    from suanli.control.models import NodeCache
     from suanli.control.wiring import Settings
     from suanli.telemetry.webhook import Webhook
 
@@ -120,6 +133,9 @@ def up(
         tls_key=tls_key,
         hosts=tuple(allow_host),
         models=models,
+        model_cache=NodeCache(
+            folder=model_cache.expanduser().absolute() if model_cache else None, bytes_max=model_cache_size
+        ),
         gateway_port=gateway_port,
         gateway_workers=gateway_workers,
     )

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import structlog
 
+from suanli.control import gates
 from suanli.control.fleet import capacity
 from suanli.control.front import Front
 from suanli.control.launch import launch_of
@@ -204,8 +205,9 @@ class Controller:
     def _sight(self, service: ServiceRecord, draining: frozenset[str], now_s: float) -> Sight:
         name, front = service.name, self.front
         replicas = tuple(r for r in replicas_of(name, self.world.records) if r.revision)
+        against = gates.against(self.ports.store.models, self.world, service)
         if front is None:
-            return Sight(replicas=replicas, demand=Demand(known=True), draining=draining)
+            return Sight(replicas=replicas, demand=Demand(known=True), against=against, draining=draining)
         # the past matters only then, and adding it up takes time
         watched = service.phase is Phase.UPDATING
         demand = front.demand(name, now_s)
@@ -214,6 +216,7 @@ class Controller:
             windows=front.windows(name, service.step_s) if watched else {},
             demand=demand,
             wish=self.scalers.wish(service, replicas, demand, front.arrived(name), self.state.use, now_s),
+            against=against,
             draining=draining,
         )
 

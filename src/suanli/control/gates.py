@@ -1,4 +1,5 @@
-"""Evaluations as a gate: whether a model has shown what a service asks of it, before a revision with it is accepted."""
+"""Evaluations as a gate: whether a model has shown what a service asks of it, before a revision with it is accepted and
+while it takes over."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +7,7 @@ import msgspec
 
 from suanli.domain.errors import Conflict, NotFound
 from suanli.domain.model import Evaluation, ModelVersion, Reference
-from suanli.domain.service import Phase
+from suanli.domain.service import Phase, ServiceRecord
 from suanli.domain.workload import Gate, ModelUse, Workload
 from suanli.domain.world import World
 from suanli.models.evaluation.names import lower_is_better
@@ -48,6 +49,18 @@ def require(gates: Sequence[Checked]) -> None:
         evidence={"gates": [msgspec.to_builtins(gate) for gate in failed]},
         code="SL-MODEL-GATE",
     )
+
+
+def against(index: ModelIndex, world: World, service: ServiceRecord) -> str:
+    """What has been measured by now that keeps the version out which is taking over; empty where nothing does."""
+    target = service.revision(service.target)
+    if target is None or service.phase is not Phase.UPDATING or not service.service.update.gates:
+        return ""
+    try:
+        gates = checked(index, world, [target.workload])
+    except NotFound:  # it was deleted nonetheless
+        return ""
+    return next((gate.sentence for gate in gates if not gate.passed), "")
 
 
 def _checked(index: ModelIndex, world: World, workload: Workload, gate: Gate, use: ModelUse) -> Checked:

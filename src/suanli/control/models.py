@@ -18,9 +18,6 @@ from suanli.models.storage import open_blobs
 from suanli.ports.model_index import ModelIndex
 from suanli.serving.command import runtime_argv
 
-CACHE_BYTES_MAX = 2**40
-"""What a node keeps of models that nobody uses at the moment: hard links, where the storage is on its own disk."""
-
 RUNTIMES = {Format.SAFETENSORS: "transformers", Format.ONNX: "onnx"}
 """By the format of a model, what serves it where nothing else is said."""
 
@@ -51,13 +48,28 @@ def in_use(world: World) -> frozenset[tuple[str, int]]:
     return frozenset((use.name, use.number) for use in _uses((*services, *records)) if use.number)
 
 
+class NodeCache(msgspec.Struct, frozen=True, kw_only=True):
+    """Where each node keeps what it has fetched (None: in the home), and how much of it: hard links, where the storage
+    is on its own disk."""
+
+    folder: Path | None = None
+    bytes_max: int = 2**40
+
+
 class Programs:
     """What the workers of a record run, with the version they need at hand. `orders` is where notes for them lie."""
 
-    def __init__(self, index: ModelIndex, storage_url: str, home: Path) -> None:
+    def __init__(
+        self,
+        index: ModelIndex,
+        storage_url: str,
+        home: Path,
+        cache: NodeCache = NodeCache(),  # noqa: B008 - frozen
+    ) -> None:
         self._index = index
         self._storage_url = storage_url
         self._home = home
+        self._cache = cache
 
     def __call__(self, record: Record) -> tuple[str, ...]:
         workload = record.workload
@@ -90,8 +102,8 @@ class Programs:
         return Order(
             version=version,
             storage_url=self._storage_url,
-            cache_dir=str(self._home / "cache"),
-            cache_bytes_max=CACHE_BYTES_MAX,
+            cache_dir=str(self._cache.folder or self._home / "cache"),
+            cache_bytes_max=self._cache.bytes_max,
         )
 
 

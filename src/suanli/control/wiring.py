@@ -18,7 +18,7 @@ from suanli.control.home import Home
 from suanli.control.journal import Journal
 from suanli.control.keys import keys_of
 from suanli.control.machines import EMBEDDED, FAKE, Machines, machines
-from suanli.control.models import Programs, registry_of
+from suanli.control.models import NodeCache, Programs, registry_of
 from suanli.control.reach import Reaching, secret_in
 from suanli.control.requests import choose_policy, kept_rules
 from suanli.control.snapshot import Snapshot
@@ -50,8 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `engine` is `embedded` (a Ray cluster of its own on this machine), `fake` (`fake_nodes`, which are in memory only),
     or the address of a Ray cluster. `alerts` is a file of `kind: alert` documents. With `detach` a shutdown leaves
     running work alone. A `host` other than loopback needs `tls_cert` and `tls_key`; `hosts` are further names under
-    which clients may reach it. `models` is where models' files lie: empty for a folder in the home, or a URL.
-    Services are reached through a gateway at the same `host`; `gateway_port` None is its usual one, where that is free.
+    which clients may reach it. `models` is where models' files lie: empty for a folder in the home, or a URL; what
+    nodes keep of them says `model_cache`. Services are reached through a gateway at the same `host`;
+    `gateway_port` None is its usual one, where that is free.
     """
 
     home: Path = Path("~/.suanli")
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Path | None = None
     hosts: tuple[str, ...] = ()
     models: str = ""
+    model_cache: NodeCache = NodeCache()
     gateway_port: int | None = None
     gateway_workers: int = 1
 
@@ -153,7 +155,7 @@ def build(
             home=home.path,
             watch=watch,
             front=_front(home, store) if is_real else None,
-            programs=Programs(store.models, models.blobs.url, home.path),
+            programs=Programs(store.models, models.blobs.url, home.path, settings.model_cache),
         )
         gateway = GatewayProcess(home.gateway, settings.door, home.logs / "gateway.log") if is_real else None
         if policy:

@@ -8,14 +8,19 @@ import numpy as np
 from suanli.domain.record import Placement, Record
 from suanli.domain.resources import AcceleratorDemand, Demand
 from suanli.domain.workload import Dataset
-from suanli.policies.parts import Ground, Policy
+from suanli.policies.parts import Ground, Policy, Version
 from suanli.policies.place.ratings import Ratings, lowest
 from suanli.policies.place.topology import RATINGS_MAX, seconds_to_bring
-from suanli.policies.table import Ask, Bools, NodeTable, amounts_of
+from suanli.policies.table import Ask, Bools, Floats, NodeTable, amounts_of
 
-Shape = tuple[Demand, int, tuple[int, int] | None, tuple[tuple[str, str], ...], tuple[Dataset, ...]]
+Shape = tuple[
+    Demand, int, tuple[int, int] | None, tuple[tuple[str, str], ...], tuple[Dataset, ...], Version | None
+]
 
 BARE = Ground()
+
+FETCH = 1e-7
+"""Added to the rating of a node that would have to fetch the model's files: it decides between nodes that are equal."""
 
 MEMO_NODES_MAX = 2**21
 """Ratings kept for one table, of all shapes: beyond, the oldest shape is rated anew when it comes again."""
@@ -26,7 +31,8 @@ class Wants(msgspec.Struct, frozen=True, eq=False):
 
     `caps` is the most nodes for each alternative, where a quota allows fewer than the sizes ask for. One shape under
     the same caps is one value within a step, so it serves as a key. `indifferent`: the placement may choose among the
-    alternatives; else the first that has room is taken. `data` is what it reads, where that counts.
+    alternatives; else the first that has room is taken. `data` is what it reads, where that counts, `model` what it
+    has fetched.
     """
 
     asks: tuple[Ask, ...]
@@ -36,6 +42,7 @@ class Wants(msgspec.Struct, frozen=True, eq=False):
     caps: tuple[int, ...]
     indifferent: bool = False
     data: tuple[Dataset, ...] = ()
+    model: Version | None = None
 
     def alternatives(self) -> Iterator[tuple[Ask, int]]:
         """(ask, most nodes) of what its quota allows it at all."""
@@ -63,7 +70,7 @@ class Shapes:
 
     def of(self, record: Record) -> Wants:
         w = record.workload
-        if w.elastic_nodes or w.node_labels or w.data:
+        if w.elastic_nodes or w.node_labels or w.data or w.model:
             return self._of(record)
         # what comes from one trace shares its demands, and identity is found faster than equality
         key = id(w.demand), w.nodes
@@ -76,7 +83,8 @@ class Shapes:
         w = record.workload
         labels = tuple(sorted(w.node_labels.items())) if w.node_labels else ()
         data = w.data if self._policy.place.near_data else ()
-        shape = (w.demand, w.nodes, w.elastic_nodes, labels, data)
+        model = (w.model.name, w.model.number) if w.model else None
+        shape = (w.demand, w.nodes, w.elastic_nodes, labels, data, model)
         wants = self._known.get(shape)
         if wants is None:
             alternatives: tuple[AcceleratorDemand | None, ...] = w.demand.accelerators or (None,)
@@ -85,7 +93,7 @@ class Shapes:
             fewest, most = min(sizes[0], sizes[-1]), max(sizes[0], sizes[-1])
             indifferent = w.demand.indifferent or self._policy.agnostic
             wants = self._known[shape] = Wants(
-                asks, sizes, fewest, most, (most,) * len(asks), indifferent, data
+                asks, sizes, fewest, most, (most,) * len(asks), indifferent, data, model
             )
         return wants
 
@@ -156,6 +164,8 @@ class Candidates:
         if wants.data:
             brings_s = seconds_to_bring(table, wants.data, ground.links)
             self._handicap = self._handicap + RATINGS_MAX * brings_s
+        if there := ground.models_at.get(wants.model) if wants.model else None:
+            self._handicap = self._handicap + _fetches(table, there)
 
     def are_for(self, table: NodeTable, policy: Policy, ground: Ground) -> bool:
         return self._usable is table.usable and self._policy is policy and self._ground is ground
@@ -202,6 +212,11 @@ class Candidates:
             mix = expected if self._place.knows_mix else None
             self._rated.append(Ratings(self._table, self._place, asks, self._handicap, mix))
         return self._rated[g]
+
+
+def _fetches(table: NodeTable, there: frozenset[str]) -> Floats:
+    """float[N]: 0 where a node has the files, else FETCH."""
+    return np.array([0.0 if name in there else FETCH for name in table.names])
 
 
 def are_met(table: NodeTable, wants: Wants, placements: Sequence[Placement]) -> bool:

@@ -30,12 +30,14 @@ ACTOR = "controller"
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """What there is of a service: its records of replicas, `windows` of traffic by revision since the step began,
-    how many replicas are wanted where that is known, and the nodes that are being emptied."""
+    how many replicas are wanted where that is known, what has been measured `against` the model of its target, and the
+    nodes that are being emptied."""
 
     replicas: tuple[Record, ...] = ()
     windows: Mapping[int, Window] = msgspec.field(default_factory=dict[int, Window])
     demand: Demand = Demand()
     wish: Wish | None = None
+    against: str = ""
     draining: frozenset[str] = frozenset()
 
 
@@ -163,6 +165,8 @@ def _broken(service: ServiceRecord, sight: Sight, now_s: float) -> str:
         target is not None and target.origin
     ):  # somebody went back to it: it is not to be undone by what it leaves
         return ""
+    if sight.against:
+        return sight.against
     new, old = (sight.windows.get(n, Window()) for n in (service.target, service.settled))
     return verdict(new, old, service.service.slo, update)
 

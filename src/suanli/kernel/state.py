@@ -15,8 +15,11 @@ from suanli.kernel.line import Line
 from suanli.perf.durations import DurationHistory
 from suanli.policies.mix import Mix, mix_of
 from suanli.policies.order.priority import standing
-from suanli.policies.parts import Policy, Queue, Teams
+from suanli.policies.parts import Policy, Queue, Teams, Version
 from suanli.policies.table import Indices, NodeTable
+
+VERSIONS_MAX = 1000
+"""Of models, of which it is known where they have been fetched to."""
 
 
 class State:
@@ -25,8 +28,9 @@ class State:
     `declared` are the quotas and scaling of the fleet; `unusable` says why a node takes nothing new (`down`,
     `cordoned`, `draining`). `load` is node -> metric -> mean fraction, `use` is key -> used fraction of what is held;
     both may lack entries: unknown is not zero. `served` is the fleet as if all had ended that ever ends: only services
-    hold something there. `stopping` and `reclaimable` (by an idle rule) are parts of `live`. `apply` costs what
-    changed, `set_nodes` O(N + live placements).
+    hold something there. `stopping` and `reclaimable` (by an idle rule) are parts of `live`. `models_at` says by
+    version of a model which nodes have fetched it, as far as is known. `apply` costs what changed, `set_nodes` O(N +
+    live placements).
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -38,6 +42,7 @@ class State:
         self.stopping: dict[str, Record] = {}
         self.reclaimable: dict[str, Record] = {}
         self.by_name: dict[str, dict[str, Record]] = {}
+        self.models_at: dict[Version, frozenset[str]] = {}
         self.team_use: dict[str, dict[str, float]] = {}
         self.unusable: dict[str, str] = {}
         self.load: Mapping[str, Mapping[str, float]] = {}
@@ -71,6 +76,8 @@ class State:
                 elif record.workload.idle is not None and record.status is Status.RUNNING:
                     self.reclaimable[record.key] = record
                 self._hold(record, 1.0)
+                if record.status is Status.RUNNING:
+                    self._note_model(record)
             else:
                 self.durations.add(record)
 
@@ -95,7 +102,7 @@ class State:
         twin = object.__new__(State)
         twin.__dict__.update(self.__dict__)
         twin.table, twin.served = self.table.copy(), self.served.copy()
-        for name in ("records", "live", "stopping", "reclaimable", "unusable"):
+        for name in ("records", "live", "stopping", "reclaimable", "unusable", "models_at"):
             setattr(twin, name, dict(getattr(self, name)))
         twin.waiting = dict(self.waiting) if waiting is None else {record.key: record for record in waiting}
         twin.line = self.line.copy() if waiting is None else Line(twin.waiting.values())
@@ -183,6 +190,17 @@ class State:
         self.reclaimable.pop(record.key, None)
         if self.live.pop(record.key, None) is not None:
             self._hold(record, -1.0)
+
+    def _note_model(self, record: Record) -> None:
+        """Whoever runs has begun by fetching its model. Versions that have been fetched last are known."""
+        use = record.workload.model
+        if use is None or record.attempt is None:
+            return
+        version = use.name, use.number
+        nodes = frozenset(placement.node for placement in record.attempt.placements)
+        self.models_at[version] = self.models_at.pop(version, frozenset()) | nodes
+        while len(self.models_at) > VERSIONS_MAX:
+            del self.models_at[next(iter(self.models_at))]
 
     def _least_standing(self, record: Record) -> float:
         """Its standing, or no more than that where it depends on what becomes of others."""

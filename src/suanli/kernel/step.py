@@ -74,7 +74,10 @@ class _Cycle:
         self.table = state.table.copy()
         self.shapes = state.shapes(policy)
         self.ground = Ground(
-            mix=state.mix() if policy.place.knows_mix else None, links=state.fleet.links, rng=rng
+            mix=state.mix() if policy.place.knows_mix else None,
+            links=state.fleet.links,
+            models_at=state.models_at,
+            rng=rng,
         )
         self.quota = QuotaLedger(state)
         self.patience = Patience(state, now_s)

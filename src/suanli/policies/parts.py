@@ -1,6 +1,6 @@
 """What the parts of a policy look like."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -55,11 +55,17 @@ Gang = Callable[[NodeTable, Floats, int], Indices]
 """From the ratings of all nodes (float[N], inf: no room; at least so many have some) the nodes that a gang takes."""
 
 
+Version = tuple[str, int]
+"""A model's name and number."""
+
+
 class Ground(msgspec.Struct, frozen=True, eq=False):
-    """What a placement may look at beside the table: what is expected to come, links, and chance."""
+    """What a placement may look at beside the table: what is expected to come, links, nodes by the versions of models
+    whose files they have, and chance."""
 
     mix: Mix | None = None
     links: tuple[Link, ...] = ()
+    models_at: Mapping[Version, frozenset[str]] = msgspec.field(default_factory=dict[Version, frozenset[str]])
     rng: np.random.Generator | None = None
 
 

@@ -31,7 +31,8 @@ _PAGE = """# Metrics
 
 Prometheus' text format. Ratios are fractions between 0 and 1; loads are means over the last minute. A metric without
 a value here and now (no accelerator, nothing waiting, no sample yet) is left out: unknown is not zero. Counters sum
-over the workloads that are known, so they may fall when finished ones are removed.
+over the workloads that are known, so they may fall when finished ones are removed. What gateways and
+replicas of services tell is on [a page of its own](serving-metrics.md).
 
 | Name | Type | Labels | Meaning |
 | --- | --- | --- | --- |

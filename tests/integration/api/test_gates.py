@@ -87,6 +87,22 @@ def test_it_is_held_against_figures_of_the_same_data_only(home):
     assert "suanli models evaluate chat/1" in problem["remedy"]
 
 
+def test_a_canary_is_taken_back_where_its_model_is_found_worse_meanwhile(home):
+    update = "  strategy: canary\n  steps: [50%, 100%]\n  window: 10m\n"
+    home.apply("kind: serve\nname: talk\nmodel: chat/1\n")
+    home.cycle(5)
+    score(home, 2, accuracy=0.95)
+    home.apply(f"kind: serve\nname: talk\nmodel: chat/2\nupdate:\n{update}  gate: {LEAST}\n")
+    home.cycle(5)
+    assert home.api.get("/v1/services/talk").json()["phase"] == "updating"
+    score(home, 2, accuracy=0.6)
+    home.cycle(5)
+    service = home.api.get("/v1/services/talk").json()
+    assert service["phase"] == "steady"
+    (taken_back,) = [each["taken_back"] for each in service["revisions"] if each["taken_back"]]
+    assert "accuracy on reviews is 0.6, at least 0.9 is asked" in taken_back
+
+
 def test_every_gate_must_be_passed(home):
     score(home, 1, accuracy=0.95, latency_p95_s=0.5)
     both = f"[{LEAST}, {{suite: reviews, metric: latency_p95_s, at_most: 200ms}}]"

@@ -14,6 +14,7 @@ from suanli.serving.gateway.admission_port import Admission, OpenAdmission
 from suanli.serving.gateway.gateway import Gateway
 from suanli.serving.gateway.routes import Revision, Route, Routes, Target
 from suanli.serving.gateway.server import ClientConnection
+from suanli.serving.gateway.service import WHOLE, Part
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -120,8 +121,8 @@ async def replica(handler: Handler) -> AsyncIterator[Replica]:
 _versions = itertools.count(1)
 
 
-def target(port: int, key: str = "chat/0", attempt: int = 1, speed: float = 1.0) -> Target:
-    return Target(key=key, attempt=attempt, host="127.0.0.1", port=port, speed=speed)
+def target(port: int, key: str = "chat/0", attempt: int = 1) -> Target:
+    return Target(key=key, attempt=attempt, host="127.0.0.1", port=port)
 
 
 def route(*ports: int, **fields: Any) -> Route:
@@ -158,9 +159,11 @@ class Street:
 
 
 @asynccontextmanager
-async def gateway(*told: Route, admission: Admission | None = None, parts: int = 1) -> AsyncIterator[Street]:
+async def gateway(
+    *told: Route, admission: Admission | None = None, part: Part = WHOLE
+) -> AsyncIterator[Street]:
     loop = asyncio.get_running_loop()
-    opened = Gateway(loop, admission or OpenAdmission(), parts, lambda: b"")
+    opened = Gateway(loop, admission or OpenAdmission(), part, lambda: b"")
     opened.follow(routes(*told))
     server = await loop.create_server(lambda: ClientConnection(opened, loop), "127.0.0.1", 0)
     ticking = asyncio.ensure_future(_tick(opened))

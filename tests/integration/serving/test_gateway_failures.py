@@ -22,10 +22,14 @@ from street import (
     replica,
     route,
     run,
+    target,
     traffic,
     until,
     whole,
 )
+
+from suanli.serving.gateway.breaker import FAULTY
+from suanli.serving.gateway.routes import Revision
 
 
 async def begins(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -202,5 +206,74 @@ def test_a_replica_that_keeps_failing_is_left_out_and_tried_again() -> None:
                 await asyncio.sleep(0.02)
             seen = {(await street.ask(ASK)).body for _ in range(4)}
             assert seen == {b"x", b"y"}
+
+    run(test())
+
+
+def test_a_replica_whose_answers_are_all_failures_is_left_out_and_tried_again() -> None:
+    async def test() -> None:
+        async with (
+            replica(whole(b"", status="500 Oh")) as bad,
+            replica(whole(b"x")) as good,
+            gateway(route(bad.port, good.port, balance="round-robin")) as street,
+        ):
+            began_s = time.monotonic()
+            for _ in range(40):
+                await street.ask(ASK)
+            tried_again = int(time.monotonic() - began_s)
+            assert FAULTY <= len(bad.requests) <= FAULTY + tried_again
+            bad.handler = whole(b"y")
+            while (await street.ask(ASK)).body != b"y":  # noqa: ASYNC110 - it is the time that it waits for
+                await asyncio.sleep(0.02)
+            assert {(await street.ask(ASK)).body for _ in range(4)} == {b"x", b"y"}
+
+    run(test())
+
+
+def test_a_revision_that_fails_as_a_whole_keeps_its_share_so_that_it_is_judged() -> None:
+    async def test() -> None:
+        async with replica(whole(b"", status="500 Oh")) as bad, replica(whole(b"x")) as good:
+            revisions = (
+                Revision(number=1, share=0.5, targets=(target(good.port, "chat/0"),)),
+                Revision(number=2, share=0.5, targets=(target(bad.port, "chat/1"),)),
+            )
+            async with gateway(route(revisions=revisions)) as street:
+                for _ in range(40):
+                    await street.ask(ASK)
+                assert len(bad.requests) == 20
+                assert traffic(street, 2).failed == 20
+
+    run(test())
+
+
+def test_where_most_replicas_fail_it_is_what_is_asked_and_none_is_left_out() -> None:
+    async def test() -> None:
+        async with (
+            replica(whole(b"", status="500 Oh")) as a,
+            replica(whole(b"", status="500 Oh")) as b,
+            replica(whole(b"x")) as good,
+            gateway(route(a.port, b.port, good.port, balance="round-robin")) as street,
+        ):
+            for _ in range(60):
+                await street.ask(ASK)
+            assert len(a.requests) + len(b.requests) >= 35
+
+    run(test())
+
+
+def test_a_replica_that_never_answers_is_left_out_but_for_nobody_who_is_in_a_hurry() -> None:
+    async def test() -> None:
+        async with (
+            replica(never) as hangs,
+            replica(whole(b"x")) as good,
+            gateway(route(hangs.port, good.port, balance="round-robin", deadline_s=0.3)) as street,
+        ):
+            hurried = post(b'{"model":"chat"}', headers="x-request-timeout-ms: 20\r\n")
+            await asyncio.gather(*(street.ask(hurried) for _ in range(20)))
+            assert len(hangs.requests) == 10
+            answers = await asyncio.gather(*(street.ask(ASK) for _ in range(2 * FAULTY)))
+            assert [answer.status for answer in answers].count(504) == FAULTY
+            answers = [await street.ask(ASK) for _ in range(10)]
+            assert [answer.status for answer in answers].count(200) >= 9
 
     run(test())

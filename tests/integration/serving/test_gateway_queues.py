@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from street import (
     ASK,
     Answer,
+    Handler,
     Replica,
     Request,
     free_port,
@@ -30,6 +33,7 @@ from street import (
 
 from suanli.domain.traffic import bucket_of
 from suanli.serving.gateway.routes import Revision
+from suanli.serving.gateway.service import Part
 
 WAITED_S = 0.05
 
@@ -46,7 +50,10 @@ def test_requests_wait_in_order_for_a_replica_that_is_full() -> None:
             at_once -= 1
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx")
 
-        async with replica(answer) as there, gateway(route(there.port, concurrency_max=4), parts=2) as street:
+        async with (
+            replica(answer) as there,
+            gateway(route(there.port, concurrency_max=4), part=Part(0, 2)) as street,
+        ):
             service = street.gateway.services["chat"]
             asked = []
             for number in range(20):
@@ -212,5 +219,40 @@ def test_traffic_is_split_by_share_and_a_session_stays_with_its_revision() -> No
                         client.send(post(b'{"model":"chat"}', headers=f"x-session-id: {session}\r\n"))
                         seen.add((await client.answer()).body)
                     assert len(seen) == 1
+
+    run(test())
+
+
+@given(limit=st.integers(1, 40), workers=st.integers(1, 8), at=st.integers(0, 20))
+def test_workers_share_a_limit_and_none_is_left_without(limit: int, workers: int, at: int) -> None:
+    parts = [Part(index, workers).of(limit, at) for index in range(workers)]
+    assert sum(parts) == max(limit, workers)
+    assert max(parts) - min(parts) <= 1
+
+
+def test_what_is_left_over_of_a_limit_goes_round_the_workers() -> None:
+    assert [[Part(index, 2).of(3, at) for index in range(2)] for at in range(2)] == [[2, 1], [1, 2]]
+
+
+def test_unlike_replicas_get_requests_by_the_speed_that_their_answers_show() -> None:
+    def takes(seconds: float) -> Handler:
+        async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(seconds)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx")
+
+        return answer
+
+    async def test() -> None:
+        async with (
+            replica(takes(0.01)) as quick,
+            replica(takes(0.04)) as slow,
+            gateway(route(quick.port, slow.port, balance="weighted")) as street,
+        ):
+            for _ in range(60):
+                await asyncio.gather(*(street.ask(ASK) for _ in range(5)))
+            found = street.gateway.services["chat"].replicas()
+            speeds = {replica.target.port: replica.speed for replica in found}
+            assert speeds[quick.port] > 2.0 * speeds[slow.port]
+            assert len(quick.requests) > 2.0 * len(slow.requests) > 0
 
     run(test())

@@ -1,11 +1,12 @@
 """Where a controller keeps models, which of them are in use, and what its replicas are told of them."""
 
 import importlib.util
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from suanli.control.models import Programs, in_use, registry_of
+from suanli.control.models import NodeCache, Programs, in_use, registry_of
 from suanli.domain.errors import Unavailable, UsageError
 from suanli.domain.model import Format, ModelVersion
 from suanli.domain.record import Record, Status
@@ -64,3 +65,15 @@ def test_replicas_fetch_from_where_the_models_are_now(tmp_path):
         Programs(index, url, tmp_path)(record)
         note = msgspec.json.decode((tmp_path / "orders" / "chat-1.json").read_bytes(), type=Order)
         assert note.storage_url == url
+        assert note.cache_dir == str(tmp_path / "cache")
+
+
+def test_where_nodes_keep_models_and_how_much_can_be_said(tmp_path):
+    index = MemoryModelIndex()
+    index.add(ModelVersion(name="chat", digest="d", files=(), format=Format.ONNX))
+    record = Record(
+        key="s/0", workload=serving(1), seq=1, submitted_s=0.0, waiting_since_s=0.0, status=Status.WAITING
+    )
+    Programs(index, "/models", tmp_path, NodeCache(folder=Path("/fast"), bytes_max=7))(record)
+    note = msgspec.json.decode((tmp_path / "orders" / "chat-1.json").read_bytes(), type=Order)
+    assert (note.cache_dir, note.cache_bytes_max) == ("/fast", 7)

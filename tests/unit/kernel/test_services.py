@@ -35,6 +35,7 @@ class Life:
         self.dies: Callable[[Workload], bool] = lambda workload: False
         self.demand = Demand(known=True, idle_s=0.0)
         self.draining: frozenset[str] = frozenset()
+        self.against = ""
         self.ready_fewest = 1000
         self.windows: dict[int, list[Window]] = {}
         self.ages: dict[str, int] = {}
@@ -68,6 +69,7 @@ class Life:
             replicas=self.replicas,
             windows={n: _sum(w[int(since_s) :]) for n, w in self.windows.items()},
             demand=self.demand,
+            against=self.against,
             draining=self.draining,
         )
         events = tend(self.service, sight, self.now_s)
@@ -215,6 +217,21 @@ def test_a_bad_canary_is_taken_back_within_two_windows_and_those_that_served_go_
     assert life.now_s - began_s <= 2 * CANARY.window_s
     assert (life.service.target, life.service.phase, life.ready(1), life.live(2)) == (1, Phase.STEADY, 2, 0)
     assert life.ready_fewest >= 2
+
+
+def test_a_canary_is_taken_back_for_what_is_measured_of_its_model_meanwhile() -> None:
+    life = Life()
+    life.revise(chat(replicas_min=2, replicas_max=2))
+    life.play()
+    life.revise(chat(say="bye", replicas_min=2, replicas_max=2, update=CANARY))
+    life.seconds(int(CANARY.window_s))
+    assert life.service.phase is Phase.UPDATING
+    life.against = "accuracy on reviews is 0.7, at least 0.9 is asked"
+    life.play()
+    assert (life.service.target, life.ready(1), life.live(2)) == (1, 2, 0)
+    bad = life.service.revision(2)
+    assert bad is not None
+    assert bad.taken_back == life.against
 
 
 def test_a_revision_that_somebody_went_back_to_is_not_taken_back_for_what_it_answers() -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tests.building import GIB, decide, fleet, node, nodes, placed, running, state_of, waiting, workload
 
 from suanli.domain.fleet import Link
+from suanli.domain.record import Status
 from suanli.domain.resources import AcceleratorDemand, Demand
-from suanli.domain.workload import Dataset, Workload
+from suanli.domain.workload import Dataset, ModelUse, Workload
 from suanli.kernel.asks import Shapes, find_room
 from suanli.policies.mix import Mix, Typical, mix_of
 from suanli.policies.parts import Ground
@@ -294,3 +295,31 @@ def test_the_mix_is_the_most_frequent_shapes_that_cover_most_of_what_was_seen() 
         Typical(weight=16 / 96, cpus=8, count=2, share=1.0, models=("a",)),
     )
     assert mix.rows(("a", "c")).tolist() == [[80 / 96, 4, 1, 0.5, 1, 0], [16 / 96, 8, 2, 1, 1, 0]]
+
+
+@pytest.mark.parametrize("place", ["best-fit", "first-fit", "spread", "fgd", "leftovers", "topology"])
+def test_between_equal_nodes_the_one_that_has_the_models_files_is_taken(place: str) -> None:
+    table = NodeTable(nodes(4, gpus=8))
+    serving = msgspec.structs.replace(workload(gpus=1), model=ModelUse(ref="chat", name="chat", number=3))
+    ground = Ground(models_at={("chat", 3): frozenset({table.names[2]}), ("chat", 2): frozenset(table.names)})
+    assert where(place, table, serving, ground)[0][0] == table.names[2]
+    assert where(place, table, workload(gpus=1), ground)[0][0] == table.names[0]
+
+
+def test_files_are_no_reason_to_leave_a_better_node() -> None:
+    table = holding(NodeTable(nodes(3, gpus=8)), (nodes(3, gpus=8)[1].name, 1, (0,)))
+    serving = msgspec.structs.replace(workload(gpus=1), model=ModelUse(ref="chat", name="chat", number=3))
+    ground = Ground(models_at={("chat", 3): frozenset({table.names[2]})})
+    assert where("best-fit", table, serving, ground)[0][0] == table.names[1]
+
+
+def test_who_runs_has_fetched_its_model_and_the_next_replica_goes_there() -> None:
+    serving = msgspec.structs.replace(
+        workload("a", gpus=1), model=ModelUse(ref="chat", name="chat", number=3)
+    )
+    fleet_of = nodes(3, gpus=1)
+    first = running(serving, (fleet_of[2].name, (0,)))
+    state = state_of(fleet(*fleet_of), first)
+    ended = msgspec.structs.replace(first, status=Status.SUCCEEDED)
+    state.apply([ended, waiting(msgspec.structs.replace(serving, name="b"))])
+    assert placed(decide(state)[0]) == {"b": (fleet_of[2].name,)}

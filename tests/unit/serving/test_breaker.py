@@ -1,10 +1,10 @@
 """A replica that fails is left out, longer each time, and comes back by one probe."""
 
-from suanli.serving.gateway.breaker import Breaker
+from suanli.serving.gateway.breaker import UNREACHED, Breaker
 
 
 def opened() -> Breaker:
-    breaker = Breaker()
+    breaker = Breaker(UNREACHED)
     for _ in range(3):
         breaker.began()
         breaker.failed(10.0)
@@ -12,7 +12,7 @@ def opened() -> Breaker:
 
 
 def test_three_failures_in_a_row_open_it_for_a_second() -> None:
-    breaker = Breaker()
+    breaker = Breaker(UNREACHED)
     breaker.failed(0.0)
     breaker.failed(0.0)
     assert breaker.passes(0.0)

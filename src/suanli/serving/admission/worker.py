@@ -59,8 +59,10 @@ class LedgerAdmission:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
+        cut_off: Callable[[], None] = lambda: None,
     ) -> None:
         self._link = link
+        self._cut_off = cut_off
         self._now_s = monotonic
         self._unix_s = unix
         self._routes: Routes | None = None
@@ -291,6 +293,7 @@ class LedgerAdmission:
             log.error(
                 "The ledger is away: requests of keys with limits are refused once their slices are used up."
             )
+            self._cut_off()
         for account in list(self._waiting):
             self._admit_waiting(account)
         if self._durable is not None and not self._durable.done():

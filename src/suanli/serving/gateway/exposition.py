@@ -1,12 +1,13 @@
 """What `/metrics` says, as Prometheus reads it: the counts of all workers, each from its file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from suanli.domain.traffic import BUCKETS, Counted, upper_s
-from suanli.serving.gateway.stats import WorkerStats
+from suanli.serving.gateway.stats import ServiceStats, WorkerStats
 
 EVERY = 6
 """Bounds told: one in six, each 2.3 times the one before."""
@@ -33,24 +34,40 @@ _TIMES = {
 Told = Mapping[str, WorkerStats]
 
 
+class Family(NamedTuple):
+    """A metric, and the field of what workers count that it tells."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+    field: str
+
+
+def families() -> Iterator[Family]:
+    """All that is told, in this order."""
+    by_service, by_revision = ("worker", "service"), ("worker", "service", "revision")
+    for field, (kind, meaning) in _SERVICE.items():
+        suffix = "_total" if kind == "counter" else ""
+        yield Family(f"suanli_gateway_{field}{suffix}", kind, by_service, meaning, field)
+    for field, meaning in _REVISION.items():
+        yield Family(f"suanli_gateway_{field}_total", "counter", by_revision, meaning, field)
+    for field, meaning in _TIMES.items():
+        yield Family(f"suanli_gateway_{field}_seconds", "histogram", by_revision, meaning, field)
+
+
 def rendered(workers: Told) -> bytes:
     """`workers` by their slots."""
     lines: list[str] = []
-    for name, (kind, meaning) in _SERVICE.items():
-        suffix = "_total" if kind == "counter" else ""
-        _head(lines, f"suanli_gateway_{name}{suffix}", kind, meaning)
-        for slot, stats in workers.items():
-            for service, told in stats.services.items():
-                labels = _labels(worker=slot, service=service)
-                lines.append(f"suanli_gateway_{name}{suffix}{labels} {getattr(told, name)}")
-    for name, meaning in _REVISION.items():
-        _head(lines, f"suanli_gateway_{name}_total", "counter", meaning)
-        for labels, traffic in _traffics(workers):
-            lines.append(f"suanli_gateway_{name}_total{_labels(**labels)} {getattr(traffic, name)}")
-    for name, meaning in _TIMES.items():
-        _head(lines, f"suanli_gateway_{name}_seconds", "histogram", meaning)
-        for labels, traffic in _traffics(workers):
-            _histogram(lines, f"suanli_gateway_{name}_seconds", labels, getattr(traffic, name))
+    services, revisions = list(_services(workers)), list(_traffics(workers))
+    for family in families():
+        lines += (f"# HELP {family.name} {family.meaning}", f"# TYPE {family.name} {family.kind}")
+        counted = revisions if "revision" in family.labels else services
+        for labels, stats in counted:
+            if family.kind == "histogram":
+                _histogram(lines, family.name, labels, getattr(stats, family.field))
+            else:
+                lines.append(f"{family.name}{_labels(**labels)} {getattr(stats, family.field)}")
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -63,6 +80,12 @@ def read_workers(folder: Path) -> dict[str, WorkerStats]:
         except (OSError, msgspec.DecodeError):
             continue
     return told
+
+
+def _services(workers: Told) -> Iterable[tuple[dict[str, str], ServiceStats]]:
+    for slot, stats in workers.items():
+        for service, told in stats.services.items():
+            yield {"worker": slot, "service": service}, told
 
 
 def _traffics(workers: Told) -> Iterable[tuple[dict[str, str], Counted]]:
@@ -80,10 +103,6 @@ def _histogram(lines: list[str], name: str, labels: dict[str, str], counts: list
             lines.append(f"{name}_bucket{_labels(**labels, le=f'{upper_s(bucket):.4g}')} {below}")
     lines.append(f"{name}_bucket{_labels(**labels, le='+Inf')} {below}")
     lines.append(f"{name}_count{_labels(**labels)} {below}")
-
-
-def _head(lines: list[str], name: str, kind: str, meaning: str) -> None:
-    lines += (f"# HELP {name} {meaning}", f"# TYPE {name} {kind}")
 
 
 def _labels(**labels: str) -> str:

@@ -23,7 +23,7 @@ from suanli.serving.gateway.relay import Relay
 from suanli.serving.gateway.request import Request
 from suanli.serving.gateway.routes import Route, Routes
 from suanli.serving.gateway.server import LOOPBACK, ClientConnection
-from suanli.serving.gateway.service import Service, affinity_hash
+from suanli.serving.gateway.service import Part, Service, affinity_hash
 
 SMALL_BODY_BYTES = 64 * 2**10
 KNOWN_ONLY_BYTES = 256 * 2**10
@@ -36,14 +36,14 @@ Own = Callable[[Request, ClientConnection], None]
 
 
 class Gateway:
-    """One worker's data path. `parts` is how many workers share each replica. `metrics` renders `/metrics`."""
+    """One worker's data path. `part` is this worker's of what replicas may be given. `metrics` renders `/metrics`."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, admission: Admission, parts: int, metrics: Callable[[], bytes]
+        self, loop: asyncio.AbstractEventLoop, admission: Admission, part: Part, metrics: Callable[[], bytes]
     ) -> None:
         self.loop = loop
         self.admission = admission
-        self.parts = parts
+        self.part = part
         self.routes = Routes(version=-1)
         self.clients: set[ClientConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +74,7 @@ class Gateway:
         for name, route in told.items():
             service = self.services.get(name)
             if service is None:
-                self.services[name] = Service(route, self.parts, self.loop.time)
+                self.services[name] = Service(route, self.part, self.loop.time)
             elif service.route != route:
                 service.follow(route)
         self.by_model = {  # of services that share a name the oldest has it, and each has its own

@@ -1,5 +1,6 @@
 """An answer on its way back: its head written anew, its body piece by piece, its tokens and times noted."""
 
+from suanli.domain.traffic import Counted, bucket_of
 from suanli.serving.gateway.answer_usage import JsonUsage, StreamUsage
 from suanli.serving.gateway.heads import status_line
 from suanli.serving.gateway.request import Request
@@ -60,6 +61,17 @@ class Passage:
     def end(self) -> None:
         if self._chunked:
             self.out.append(b"0\r\n\r\n")
+
+    def time(self, traffic: Counted, arrived_s: float, asked_s: float, now_s: float, tokens_out: int) -> None:
+        """Count how long the answer took that is complete now, since its request came and since a replica was asked."""
+        latency_s, served_s = now_s - arrived_s, now_s - asked_s
+        traffic.seconds += latency_s
+        traffic.latency[bucket_of(latency_s)] += 1
+        traffic.first_byte[bucket_of(self.first_s - arrived_s)] += 1
+        traffic.served_seconds += served_s
+        traffic.served[bucket_of(served_s)] += 1
+        if isinstance(self.usage, StreamUsage) and tokens_out > 1:
+            traffic.per_token[bucket_of((now_s - self.first_s) / (tokens_out - 1))] += 1
 
     def taken(self) -> bytes:
         """What is to be written now; it is not there any more."""

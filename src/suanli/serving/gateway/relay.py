@@ -11,9 +11,8 @@ from time import monotonic
 from time import time as unix_s
 from typing import Protocol
 
-from suanli.domain.traffic import Counted, bucket_of
+from suanli.domain.traffic import Counted
 from suanli.serving.gateway.admission_port import Admission, Grant, Refusal
-from suanli.serving.gateway.answer_usage import StreamUsage
 from suanli.serving.gateway.ask import Ask
 from suanli.serving.gateway.passage import Passage
 from suanli.serving.gateway.problems import Problem, problem_of, rendered
@@ -43,12 +42,14 @@ class Surroundings(Protocol):
 
 
 class Attempt:
-    """The request at one replica: over `connection`, once `connecting` has made it."""
+    """The request at one replica, beside so many at work there: over `connection`, once `connecting` has made it."""
 
-    __slots__ = ("connecting", "connection", "replica")
+    __slots__ = ("at_work", "connecting", "connection", "replica", "sent_s")
 
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
+        self.at_work = replica.in_flight
+        self.sent_s = 0.0
         self.connection: ReplicaConnection | None = None
         self.connecting: asyncio.Task[None] | None = None
 
@@ -198,7 +199,8 @@ class Relay:
         attempt.connecting = None
         attempt.connection = connection
         self._sent += 1
-        self._asked_s = self._asked_s or monotonic()
+        attempt.sent_s = monotonic()
+        self._asked_s = self._asked_s or attempt.sent_s
         request = self.ask.request
         message = self.ask.message(attempt.replica.head)
         if len(request.body) > LONG_BYTES:
@@ -219,7 +221,7 @@ class Relay:
 
     def _unreachable(self, attempt: Attempt) -> None:
         """No connection: nobody has seen the request."""
-        attempt.replica.breaker.failed(self.house.loop.time())
+        attempt.replica.broke(self.house.loop.time())
         self.avoided += (attempt.replica,)
         self._give_up(attempt)
         if not self.attempts:
@@ -231,9 +233,9 @@ class Relay:
         if attempt is None:
             return
         if received:
-            attempt.replica.breaker.failed(self.house.loop.time())
+            attempt.replica.broke(self.house.loop.time())
         else:
-            attempt.replica.breaker.gave_up()
+            attempt.replica.gave_up()
         self._give_up(attempt)
         if self._passage is not None:
             self._break_off()
@@ -255,6 +257,11 @@ class Relay:
         if self._passage is not None:
             self._break_off()
             return
+        if (
+            self.ask.deadline_s >= self.service.route.deadline_s
+        ):  # the client's own may be too short for any replica
+            for attempt in self.attempts:
+                attempt.replica.silent(self.house.loop.time())
         sentence = f"There was no answer within {self.ask.deadline_s:g} s."
         self._refuse(Problem(TOO_LATE, "deadline_exceeded", sentence), failed=bool(self.attempts))
 
@@ -279,10 +286,10 @@ class Relay:
         """The first of the replicas that were asked. The others need not go on."""
         for attempt in self.attempts[:]:
             if attempt.connection is connection:
-                attempt.replica.breaker.succeeded()
+                attempt.replica.answers(connection.status, self.house.loop.time())
                 self._note_revision(attempt.replica)
             else:
-                attempt.replica.breaker.gave_up()
+                attempt.replica.gave_up()
                 self._give_up(attempt)
         self.ask.request.body = b""  # it won't be sent again
         passage = self._passage = Passage(connection, self.ask.request, monotonic())
@@ -304,6 +311,9 @@ class Relay:
         passage = self._passage
         if passage is None:
             return
+        attempt = self.attempts[0]
+        if 200 <= passage.status < 300:
+            attempt.replica.timed(monotonic() - attempt.sent_s, attempt.at_work)
         passage.resume()
         passage.end()
         if passage.out:
@@ -338,7 +348,7 @@ class Relay:
             _cancel(timer)
         for attempt in self.attempts[:]:
             if self._passage is None:
-                attempt.replica.breaker.gave_up()
+                attempt.replica.gave_up()
             self._give_up(attempt)
         now_s = monotonic()
         tokens_in, tokens_out = self._tokens()
@@ -361,17 +371,8 @@ class Relay:
         traffic.failed += failed
         traffic.tokens_in += tokens_in
         traffic.tokens_out += tokens_out
-        if passage is None or status == CLIENT_GONE or status != passage.status:
-            return
-        latency_s = now_s - self.arrived_s
-        traffic.seconds += latency_s
-        traffic.latency[bucket_of(latency_s)] += 1
-        traffic.first_byte[bucket_of(passage.first_s - self.arrived_s)] += 1
-        served_s = now_s - self._asked_s
-        traffic.served_seconds += served_s
-        traffic.served[bucket_of(served_s)] += 1
-        if isinstance(passage.usage, StreamUsage) and tokens_out > 1:
-            traffic.per_token[bucket_of((now_s - passage.first_s) / (tokens_out - 1))] += 1
+        if passage is not None and status == passage.status and status != CLIENT_GONE:
+            passage.time(traffic, self.arrived_s, self._asked_s, now_s, tokens_out)
 
     def _leave(self, status: int, tokens_in: int, tokens_out: int, seconds: float) -> None:
         grant, self._grant = self._grant, None

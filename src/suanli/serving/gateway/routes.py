@@ -10,16 +10,13 @@ ANY = "*"
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A replica that answers: attempt `attempt` of `key` (`chat/0`). `speed` is relative to its service's others.
-
-    `token` is what it asks of its gateway; empty: nothing.
-    """
+    """A replica that answers: attempt `attempt` of `key` (`chat/0`). `token` is what it asks of its gateway; empty:
+    nothing."""
 
     key: str
     attempt: int
     host: str
     port: int
-    speed: float = 1.0
     token: str = ""
 
 

@@ -76,8 +76,7 @@ class ClientConnection(asyncio.Protocol):
         self._answering: Answering | None = None
         self._current: Request | None = None  # that is being answered
         self._reading: Request | None = None
-        self._pieces: list[bytes] = []
-        self._body_bytes = 0
+        self._body: bytes | bytearray = b""
         self._body_bytes_max = 0
         self._unread = 0  # bytes that the parser got since it last told of a body or an end
         self._waiting: deque[Request | Problem] = deque()
@@ -172,8 +171,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self.stage = Stage.BODY
         self.since_s = self.loop.time()
-        self._pieces = []
-        self._body_bytes = 0
+        self._body = b""
         self._body_bytes_max = self.application.body_bytes_max(request)
         if request.length is not None:
             self._check_length(request.length)
@@ -183,15 +181,19 @@ class ClientConnection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._unread = 0
         self._expects = False
-        self._body_bytes += len(body)
-        self._check_length(self._body_bytes)
-        self._pieces.append(body)
+        self._check_length(len(self._body) + len(body))
+        if not self._body:
+            self._body = body
+        elif isinstance(self._body, bytearray):
+            self._body += body
+        else:  # one buffer: many small pieces would take many times their bytes
+            self._body = bytearray(self._body + body)
 
     def on_message_complete(self) -> None:
         request = cast(Request, self._reading)
         if self.stage is Stage.BODY:
-            request.body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-            self._pieces = []
+            request.body = bytes(self._body)
+            self._body = b""
         self._reading = None
         self._unread = 0
         self._expects = False
@@ -296,7 +298,7 @@ class ClientConnection(asyncio.Protocol):
         self.stage = Stage.LINGER
         self.since_s = self.loop.time()
         self._backlog.clear()
-        self._pieces = []
+        self._body = b""
         if self.transport.is_closing():
             return
         self._read_on()
@@ -338,4 +340,4 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
 
     def _allowed_s(self) -> float:
-        return HEAD_S if self.stage is Stage.HEAD else BODY_S + self._body_bytes / BODY_BYTES_PER_S
+        return HEAD_S if self.stage is Stage.HEAD else BODY_S + len(self._body) / BODY_BYTES_PER_S

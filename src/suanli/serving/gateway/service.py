@@ -6,14 +6,14 @@ it manages. It waits, in order, for a replica of that revision; where the revisi
 
 import itertools
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 from suanli.domain.traffic import Counted
 from suanli.policies.balancing import BALANCERS, has_room, mixed, smooth, sticky
+from suanli.serving.gateway.pace import Pace
 from suanli.serving.gateway.routes import Route, Target
 from suanli.serving.gateway.stats import ServiceStats
 from suanli.serving.gateway.upstream import Replica
@@ -57,10 +57,25 @@ class Revision:
         self.waiting: deque[Asker] = deque()
 
 
-class Service:
-    """`clock` is the event loop's. `parts`: the workers that share what a replica may be given."""
+class Part(NamedTuple):
+    """Of the worker `worker`, one of so many that share what a service and its replicas may be given."""
 
-    def __init__(self, route: Route, parts: int, clock: Callable[[], float]) -> None:
+    worker: int
+    workers: int
+
+    def of(self, limit: int, at: int = 0) -> int:
+        """This worker's part of a limit, at least 1; nothing of none. What is left over goes to others by `at`."""
+        each, over = divmod(limit, self.workers)
+        return max(1, each + ((self.worker - at) % self.workers < over)) if limit else 0
+
+
+WHOLE = Part(0, 1)
+
+
+class Service:
+    """`clock` is the event loop's. `part` is this worker's."""
+
+    def __init__(self, route: Route, part: Part, clock: Callable[[], float]) -> None:
         self.stats = ServiceStats()
         self.revisions: dict[int, Revision] = {}
         self.held: deque[Asker] = deque()  # no revision has a target
@@ -68,7 +83,8 @@ class Service:
         """No more in the routes, and perhaps still at work on something."""
         self.clock = clock
         self.gone = False
-        self._parts = parts
+        self._part = part
+        self._pace = Pace()
         self._turns = itertools.count()
         self._sequence = itertools.count()
         self._offered: list[Revision] = []
@@ -86,14 +102,16 @@ class Service:
         self.balance = BALANCERS.get(route.balance, BALANCERS["least-outstanding"])
         known = {_place(replica.target): replica for replica in self.replicas()}
         waiting = self._drain()
-        part = math.ceil(route.concurrency_max / self._parts)
         self.revisions = {}
+        places = itertools.count()
         for told in route.revisions:
             traffic = self.stats.by_revision.setdefault(str(told.number), Counted())
             revision = self.revisions[told.number] = Revision(told.number, told.share, traffic)
             for target in told.targets:
-                replica = known.pop(_place(target), None) or Replica(target, _name_hash(target), traffic)
-                replica.follow(target, traffic, told.number, part)
+                replica = known.pop(_place(target), None)
+                replica = replica or Replica(target, _name_hash(target), traffic, self._pace)
+                room = self._part.of(route.concurrency_max, next(places))
+                replica.follow(target, traffic, told.number, room)
                 revision.replicas.append(replica)
         self._retire(known.values())
         self._forget_traffic()
@@ -162,8 +180,7 @@ class Service:
             return None
         turn = next(self._turns)
         replica = free[0] if len(free) == 1 else free[self.balance(free, turn, asker.affinity)]
-        replica.in_flight += 1
-        replica.breaker.began()
+        replica.taken()
         return replica
 
     def take_other(self, asker: Asker, than: Replica) -> Replica | None:
@@ -174,8 +191,7 @@ class Service:
         if not free:
             return None
         replica = free[self.balance(free, next(self._turns), None)]
-        replica.in_flight += 1
-        replica.breaker.began()
+        replica.taken()
         return replica
 
     def _pin(self, asker: Asker) -> int:
@@ -202,7 +218,7 @@ class Service:
 
     def wait(self, asker: Asker) -> bool:
         """Queue it; False if the queue is full. One that was queued before keeps its place."""
-        if self.stats.waiting >= self.route.queue_max:
+        if self.stats.waiting >= self._part.of(self.route.queue_max):
             return False
         if asker.sequence < 0:
             asker.sequence = next(self._sequence)
@@ -305,12 +321,21 @@ def _name_hash(target: Target) -> int:
 
 
 def _free(replicas: list[Replica], avoided: tuple[Replica, ...], now_s: float) -> tuple[list[Replica], int]:
-    """Those that may take a request now, and how many others are out of reach and not merely busy."""
+    """Those that may take a request now, and how many others are out of reach and not merely busy.
+
+    Who answers with failures is left out as well, unless more than half do: then it is the revision that fails, or what
+    is asked of it, and its failures are to be seen.
+    """
     free: list[Replica] = []
+    faulty: list[Replica] = []
     broken = 0
     for replica in replicas:
-        if (replica.breaker.failures and not replica.breaker.passes(now_s)) or replica in avoided:
+        if (replica.reach.failures and not replica.reach.passes(now_s)) or replica in avoided:
             broken += 1
+        elif replica.health.failures and not replica.health.passes(now_s):
+            faulty.append(replica)
         elif has_room(replica):
             free.append(replica)
+    if 2 * len(faulty) > len(replicas) - broken:
+        free += [replica for replica in faulty if has_room(replica)]
     return free, broken

@@ -9,8 +9,9 @@ from typing import Protocol, cast
 import httptools
 
 from suanli.domain.traffic import Counted
-from suanli.serving.gateway.breaker import Breaker
+from suanli.serving.gateway.breaker import FAULTY, UNREACHED, Breaker
 from suanli.serving.gateway.heads import KEPT_OF_ANSWERS, without_named
+from suanli.serving.gateway.pace import Pace
 from suanli.serving.gateway.routes import Target
 
 log = logging.getLogger(__name__)
@@ -44,12 +45,15 @@ class Asking(Protocol):
 
 
 class Replica:
-    """One replica as this worker knows it. `in_flight_max` is this worker's part of what it may be given (0: any)."""
+    """One replica as this worker knows it. `in_flight_max` is this worker's part of what it may be given (0: any).
 
-    __slots__ = ("breaker", "gone", "head", "idle", "in_flight", "in_flight_max", "label", "name_hash", "revision",
-                 "speed", "target", "traffic")  # fmt: skip
+    `reach` breaks where nobody is there, `health` where answers are failures; `usual` is the pace of all replicas.
+    """
 
-    def __init__(self, target: Target, name_hash: int, traffic: Counted) -> None:
+    __slots__ = ("gone", "head", "health", "idle", "in_flight", "in_flight_max", "label", "name_hash", "pace", "reach",
+                 "revision", "target", "traffic", "usual")  # fmt: skip
+
+    def __init__(self, target: Target, name_hash: int, traffic: Counted, usual: Pace) -> None:
         self.label = f"{target.key}:{target.attempt}"
         host = f"[{target.host}]" if ":" in target.host else target.host
         shown = f"authorization: Bearer {target.token}\r\n" if target.token else ""
@@ -57,17 +61,60 @@ class Replica:
         self.name_hash = name_hash
         self.in_flight = 0
         self.idle: list[ReplicaConnection] = []
-        self.breaker = Breaker()
+        self.reach, self.health = Breaker(UNREACHED), Breaker(FAULTY)
+        self.pace, self.usual = Pace(), usual
         self.gone = False
         self.follow(target, traffic, 0, 0)
 
     def follow(self, target: Target, traffic: Counted, revision: int, in_flight_max: int) -> None:
         """The same replica, as new routes have it."""
         self.target = target
-        self.speed = target.speed if target.speed > 0 else 1.0
         self.traffic = traffic
         self.revision = revision
         self.in_flight_max = in_flight_max
+
+    @property
+    def speed(self) -> float:
+        """As measured; the average replica has 1."""
+        return self.pace.relative_to(self.usual)
+
+    # --- requests
+
+    def taken(self) -> None:
+        """A request is to go there."""
+        self.in_flight += 1
+        self.reach.began()
+        self.health.began()
+
+    def answers(self, status: int, now_s: float) -> None:
+        """The head of an answer has come."""
+        self.reach.succeeded()
+        if status >= 500:
+            self.health.failed(now_s)
+        else:
+            self.health.succeeded()
+
+    def timed(self, seconds: float, at_work: int) -> None:
+        """An answer that is no failure took so long: see `Pace.timed`."""
+        self.pace.timed(seconds, at_work)
+        self.usual.timed(seconds, at_work)
+
+    def broke(self, now_s: float) -> None:
+        """No connection, or no more of it."""
+        self.reach.failed(now_s)
+        self.health.gave_up()
+
+    def silent(self, now_s: float) -> None:
+        """There was no answer in all the time that one may take."""
+        self.reach.gave_up()
+        self.health.failed(now_s)
+
+    def gave_up(self) -> None:
+        """The request ended without saying anything about the replica, as its client went away."""
+        self.reach.gave_up()
+        self.health.gave_up()
+
+    # --- connections
 
     def take_idle(self) -> "ReplicaConnection | None":
         """The connection that was used last: it is the likeliest to be still open."""
@@ -91,7 +138,8 @@ class Replica:
         self.idle = []
 
     def sweep(self, now_s: float) -> None:
-        """Close what nobody has used for long."""
+        """About once a second. Closes what nobody has used for long."""
+        self.pace.second_over(self.usual)
         old = [connection for connection in self.idle if now_s - connection.idle_since_s > IDLE_S]
         if old:
             self.idle = [connection for connection in self.idle if now_s - connection.idle_since_s <= IDLE_S]

@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ from suanli.serving.gateway.exposition import read_workers, rendered
 from suanli.serving.gateway.gateway import Gateway
 from suanli.serving.gateway.routes_file import ROUTES_FILE, RoutesFile
 from suanli.serving.gateway.server import ClientConnection
+from suanli.serving.gateway.service import Part
 from suanli.serving.gateway.stats import WorkerStats
 from suanli.whole_file import replace
 
@@ -87,7 +89,7 @@ async def serve(settings: Settings) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    admission = _admission(settings)
+    admission = _admission(settings, ended.set)
     await admission.start()
     worker = Worker(settings, admission, loop)
     worker.begin()
@@ -96,13 +98,14 @@ async def serve(settings: Settings) -> None:
     await admission.stop()
 
 
-def _admission(settings: Settings) -> Admission:
+def _admission(settings: Settings, cut_off: Callable[[], None]) -> Admission:
+    """`cut_off` is called where limits can be asked for no more: another worker, started anew, can."""
     if settings.ledger is None:
         return OpenAdmission()
     from suanli.serving.admission.link import SocketLink
     from suanli.serving.admission.worker import LedgerAdmission
 
-    return LedgerAdmission(SocketLink(socket.socket(fileno=settings.ledger)))
+    return LedgerAdmission(SocketLink(socket.socket(fileno=settings.ledger)), cut_off=cut_off)
 
 
 class Worker:
@@ -113,7 +116,8 @@ class Worker:
         self.slot = settings.slot
         self.started_s = time.time()
         self.loop = loop
-        self.gateway = Gateway(loop, admission, settings.workers, self._metrics)
+        part = Part(settings.slot, settings.workers)
+        self.gateway = Gateway(loop, admission, part, self._metrics)
         self._routes_file = RoutesFile(self.folder / ROUTES_FILE)
         self._listening = socket.socket(fileno=settings.listening)
         self._listening.setblocking(False)

@@ -47,5 +47,10 @@ class Metrics:
         self.batch_size.labels(kind).observe(size)
         self.batch_seconds.labels(kind).observe(seconds)
 
+    def families(self) -> list[tuple[str, str, str]]:
+        """(name, type, meaning) of all of them."""
+        told = self._registry.collect()
+        return [(f.name + ("_total" if f.type == "counter" else ""), f.type, f.documentation) for f in told]
+
     def text(self) -> bytes:
         return generate_latest(self._registry)

@@ -64,14 +64,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return uvloop.run(Process(given, listener).run())
 
 
+VLLM = "SUANLI_VLLM"
+"""Where vLLM's program is. Its environment's Python is not Suanli's, so its folder doesn't belong into PATH."""
+
+
 def become_vllm(given: Options) -> NoReturn:
     """Put vLLM in this process's place, with the devices and the share of them that the engine named in the
     environment. Raises SpecError where it isn't installed.
     """
-    if shutil.which("vllm") is None:
+    named = os.environ.get(VLLM, "vllm")
+    program = shutil.which(named)
+    if program is None:
         raise SpecError(
-            "vllm is not installed where this replica runs",
-            remedy="install it into an environment of its own, and put its bin folder first in PATH (env)",
+            f"there is no program {named!r} where this replica runs",
+            remedy=f"install vLLM into an environment of its own, and name it: env: {{{VLLM}: /opt/vllm/bin/vllm}}",
         )
     devices = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
     plan = VllmPlan(
@@ -90,7 +96,7 @@ def become_vllm(given: Options) -> NoReturn:
     log.info("%s", " ".join(argv))
     if given.token:
         os.environ["VLLM_API_KEY"] = given.token
-    os.execvp(argv[0], argv)  # noqa: S606 - no shell is the point
+    os.execv(program, argv)  # noqa: S606 - no shell is the point
 
 
 def fit_of(given: Options) -> memory.Fit:

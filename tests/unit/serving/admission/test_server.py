@@ -203,3 +203,27 @@ async def until(holds: Callable[[], bool], within_s: float = 10.0) -> None:
     while not holds():
         assert time.monotonic() < ends_s
         await asyncio.sleep(0.002)
+
+
+def test_a_worker_that_says_nonsense_is_cut_off_and_learns_of_it_so_that_another_takes_its_place(
+    tmp_path: Path,
+) -> None:
+    async def live() -> None:
+        async with ledger_of(tmp_path) as ledger:
+            cut_off, ended = asyncio.Event(), asyncio.Event()
+            connection = await ledger.attach()
+            worker = LedgerAdmission(SocketLink(connection), cut_off=cut_off.set)
+            with connection.dup() as same:
+                await worker.start()
+                same.send(b"\xff" * 8)  # a frame beyond all bounds
+            async with asyncio.timeout(20):
+                await cut_off.wait()
+            assert isinstance(await ask(worker, "slow"), Refusal)
+            await worker.stop()
+            another = LedgerAdmission(SocketLink(await ledger.attach()), cut_off=ended.set)
+            await another.start()
+            await use(another, "slow")
+            await another.stop()
+            assert not ended.is_set(), "who ends by itself is not cut off"
+
+    asyncio.run(live())
