@@ -310,9 +310,8 @@ def test_vllm_takes_the_runtimes_place_with_what_the_plan_says(folder: Path) -> 
         "fp8",
     ]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "2,3", "SUANLI_ACCELERATOR_FRACTION": "0.5"}
-    path = f"{fake.parent}:{os.environ['PATH']}"
     with subprocess.Popen(
-        command, env=environment | {"PATH": path}, stderr=subprocess.PIPE, text=True
+        command, env=environment | {"SUANLI_VLLM": str(fake)}, stderr=subprocess.PIPE, text=True
     ) as process:
         *_, printed = (process.stderr or pytest.fail("no log")).read().splitlines()
     assert printed == (
@@ -323,7 +322,7 @@ def test_vllm_takes_the_runtimes_place_with_what_the_plan_says(folder: Path) -> 
 
 def test_where_vllm_is_not_installed_it_says_so(folder: Path) -> None:
     code, log = end_of(folder, "--runtime", "vllm")
-    assert (code, "vllm is not installed where this replica runs" in log) == (2, True)
+    assert (code, "SUANLI_VLLM: /opt/vllm/bin/vllm" in log) == (2, True)
 
 
 def end_of(folder: Path, *arguments: str) -> tuple[int, str]:
