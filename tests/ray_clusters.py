@@ -214,7 +214,7 @@ def keepers(handle: ClusterHandle) -> list[psutil.Process]:
 
 
 def running_modules(name: str, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Those among them that run `python -m name`."""
+    """Those among them that run `python -m name`, or call themselves so."""
     found: list[psutil.Process] = []
     for process in processes:
         with suppress(psutil.Error):

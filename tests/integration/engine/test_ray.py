@@ -131,7 +131,7 @@ def test_a_killed_hub_comes_back_and_knows_everything(cluster: Cluster, tmp_path
     real.wait_phase(engine, "done", 4, Phase.ENDED)
     incarnation = engine.observe().incarnation
     below = {process for keeper in real.keepers(handle) for process in keeper.children(recursive=True)}
-    hubs = [process for process in below if process.cmdline()[:1] == ["ray::Hub"]]
+    hubs = real.running_modules("ray::Hub", below)
     assert len(hubs) == 1
     hubs[0].kill()
     hubs[0].wait()
