@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from suanli.domain.workload import Access
 from suanli.policies.balancing import BALANCERS, has_room, mixed
+from suanli.policies.pace import Mean, Pace
 
 Seconds = NDArray[np.float64]
 
@@ -41,9 +42,9 @@ NONE = Overheads()
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
-    """Replicas by their speed relative to others, ready at the start. Each works on `at_once` requests at a time (0:
-    any number, none slowed by others); what it is sent beyond waits there. Further ones take `startup_s` and have
-    speed 1."""
+    """Replicas by how fast they truly are, ready at the start. Each works on `at_once` requests at a time (0: any
+    number, none slowed by others); what it is sent beyond waits there. Further ones take `startup_s` and are as fast
+    as 1."""
 
     speeds: tuple[float, ...] = (1.0,)
     at_once: int = 1
@@ -58,23 +59,37 @@ class Scaler(Protocol):
     def replicas(self, run: "ServingRun") -> int: ...
 
 
+SWEEP_S = 1.0
+"""So often a gateway looks whose speed it has not seen lately."""
+
+
 class Replica:
-    """`in_flight` as the gateway counts; `working` and `queue` (requests) are the replica's own."""
+    """`in_flight` as the gateway counts, with the `pace` that it sees; `working`, `queue`
+    (requests) and `power` (how fast it truly is) are the replica's own."""
 
     __slots__ = (
-        "began_s", "in_flight", "in_flight_max", "leaves", "name_hash", "queue", "ready", "speed", "working",
+        "began_s", "in_flight", "in_flight_max", "leaves", "name_hash", "pace", "power", "queue", "ready",
+        "working",
     )  # fmt: skip
 
-    def __init__(self, number: int, speed: float, in_flight_max: int, began_s: float, ready: bool) -> None:
+    def __init__(
+        self, number: int, power: float, in_flight_max: int, began_s: float, ready: bool, usual: Mean
+    ) -> None:
         self.in_flight = 0
         self.in_flight_max = in_flight_max
-        self.speed = speed
+        self.power = power
+        self.pace = Pace(usual)
         self.name_hash = mixed(number)
         self.began_s = began_s
         self.ready = ready
         self.leaves = False
         self.working = 0
         self.queue: deque[int] = deque()
+
+    @property
+    def speed(self) -> float:
+        """As the gateway has measured it."""
+        return self.pace.speed
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -140,13 +155,14 @@ class ServingRun:
         self.arrive_s: list[float] = requests.arrive_s.tolist()
         self._work_s: list[float] = requests.work_s.tolist()
         self._left = [False] * count  # it was refused
+        self._usual = Mean()
         self._events: list[tuple[float, int, Callable[[int, Replica | None], None], int, Replica | None]] = []
         self._turn = 0
         self._numbers = 0
         self._sequence = 0
         self._counts: list[tuple[float, int, int]] = []
-        for speed in fleet.speeds:
-            self._add_replica(speed, ready=True)
+        for power in fleet.speeds:
+            self._add_replica(power, ready=True)
         self._note_counts()
 
     @property
@@ -157,6 +173,7 @@ class ServingRun:
     def play(self, to_s: float) -> None:
         """Arrivals come from their list and all else from a heap; at the same instant what ends goes first."""
         arrive_s, events, count = self.arrive_s, self._events, len(self.arrive_s)
+        self._at(SWEEP_S, self._sweep)
         if self._scaler is not None:
             self._at(self._scaler.every_s, self._look)
         while True:
@@ -236,6 +253,8 @@ class ServingRun:
         self._turn += 1
         replica.in_flight += 1
         self.in_flight += 1
+        if replica.in_flight == 1:
+            replica.pace.begins(self.now_s)
         self.sent_s[request] = self.now_s
         if self._hop_s:
             self._at(self.now_s + self._hop_s, self._reach, request, replica)
@@ -252,7 +271,7 @@ class ServingRun:
 
     def _work(self, request: int, replica: Replica) -> None:
         replica.working += 1
-        over_s = self.now_s + self._work_s[request] / replica.speed + self._slack_s
+        over_s = self.now_s + self._work_s[request] / replica.power + self._slack_s
         self._at(over_s, self._worked, request, replica)
 
     def _worked(self, request: int, replica: Replica | None) -> None:
@@ -271,6 +290,7 @@ class ServingRun:
         self.in_flight -= 1
         self.back_s[request] = self.now_s
         self.done.append(request)
+        replica.pace.answered(self.now_s)
         if replica.leaves and not replica.in_flight:
             self._remove(replica)
         self._pump()
@@ -278,6 +298,11 @@ class ServingRun:
     def _pump(self) -> None:
         while self.waiting and self._send(self.waiting[0]):
             self.waiting.popleft()
+
+    def _sweep(self, _: int, __: Replica | None) -> None:
+        for replica in self.replicas:
+            replica.pace.second_over()
+        self._at(self.now_s + SWEEP_S, self._sweep)
 
     # --- replicas
 
@@ -295,8 +320,8 @@ class ServingRun:
         self._note_counts()
         self._at(self.now_s + self._scaler.every_s, self._look)
 
-    def _add_replica(self, speed: float, *, ready: bool) -> Replica:
-        replica = Replica(self._numbers, speed, self.access.concurrency, self.now_s, ready)
+    def _add_replica(self, power: float, *, ready: bool) -> Replica:
+        replica = Replica(self._numbers, power, self.access.concurrency, self.now_s, ready, self._usual)
         self._numbers += 1
         self.replicas.append(replica)
         return replica

@@ -53,18 +53,16 @@ def _check_replicas(shape: Serve, scope: Scope) -> None:
 
 
 def _check_one_process(shape: Serve, scope: Scope) -> None:
-    """Of a runtime; what `run` names may be made of many that find each other."""
-    wide: dict[Path, int | None] = {
-        ("workers_per_node",): shape.workers_per_node,
-        ("nodes",): shape.nodes,
-        ("resources", "nodes"): shape.resources.nodes,
-    }
+    """Of a runtime, on each of its nodes; what `run` names may be made of many that find each other."""
+    wide: dict[Path, int | None] = {("workers_per_node",): shape.workers_per_node}
+    if shape.runtime is None or shape.runtime.name != "vllm":
+        wide |= {("nodes",): shape.nodes, ("resources", "nodes"): shape.resources.nodes}
     for field, count in wide.items():
         if not shape.run and count is not None and count > 1:
             scope.refuse(
                 field,
                 f"a runtime's replica is one process; got {count}",
-                "Give it accelerators on one node, or say what serves it with `run`.",
+                "Give it accelerators on one node, let `vllm` spread it over nodes, or say what serves it with `run`.",
             )
 
 

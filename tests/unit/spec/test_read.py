@@ -430,6 +430,12 @@ def test_without_a_folder_a_relative_workdir_is_refused_and_none_is_assumed(decl
         from_nowhere("workdir: x")
 
 
+def test_vllm_may_spread_a_replica_over_nodes(declare):
+    text = "kind: serve\nname: a\nmodel: m\nruntime: vllm\nnodes: 2\nresources: {accelerators: H100:8}\n"
+    found = workload(declare(text))
+    assert (found.nodes, found.workers_per_node) == (2, 1)
+
+
 @pytest.mark.speed
 def test_a_thousand_workloads_are_read_in_two_seconds(declare):
     one = """kind: train

@@ -42,14 +42,12 @@ class Surroundings(Protocol):
 
 
 class Attempt:
-    """The request at one replica, beside so many at work there: over `connection`, once `connecting` has made it."""
+    """The request at one replica: over `connection`, once `connecting` has made it."""
 
-    __slots__ = ("at_work", "connecting", "connection", "replica", "sent_s")
+    __slots__ = ("connecting", "connection", "replica")
 
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
-        self.at_work = replica.in_flight
-        self.sent_s = 0.0
         self.connection: ReplicaConnection | None = None
         self.connecting: asyncio.Task[None] | None = None
 
@@ -199,8 +197,7 @@ class Relay:
         attempt.connecting = None
         attempt.connection = connection
         self._sent += 1
-        attempt.sent_s = monotonic()
-        self._asked_s = self._asked_s or attempt.sent_s
+        self._asked_s = self._asked_s or monotonic()
         request = self.ask.request
         message = self.ask.message(attempt.replica.head)
         if len(request.body) > LONG_BYTES:
@@ -311,9 +308,7 @@ class Relay:
         passage = self._passage
         if passage is None:
             return
-        attempt = self.attempts[0]
-        if 200 <= passage.status < 300:
-            attempt.replica.timed(monotonic() - attempt.sent_s, attempt.at_work)
+        connection.replica.answered(passage.status)
         passage.resume()
         passage.end()
         if passage.out:

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from suanli.domain.traffic import Counted
 from suanli.policies.balancing import BALANCERS, has_room, mixed, smooth, sticky
-from suanli.serving.gateway.pace import Pace
+from suanli.policies.pace import Mean
 from suanli.serving.gateway.routes import Route, Target
 from suanli.serving.gateway.stats import ServiceStats
 from suanli.serving.gateway.upstream import Replica
@@ -84,7 +84,7 @@ class Service:
         self.clock = clock
         self.gone = False
         self._part = part
-        self._pace = Pace()
+        self._usual = Mean()
         self._turns = itertools.count()
         self._sequence = itertools.count()
         self._offered: list[Revision] = []
@@ -109,7 +109,7 @@ class Service:
             revision = self.revisions[told.number] = Revision(told.number, told.share, traffic)
             for target in told.targets:
                 replica = known.pop(_place(target), None)
-                replica = replica or Replica(target, _name_hash(target), traffic, self._pace)
+                replica = replica or Replica(target, _name_hash(target), traffic, self._usual)
                 room = self._part.of(route.concurrency_max, next(places))
                 replica.follow(target, traffic, told.number, room)
                 revision.replicas.append(replica)

@@ -4,14 +4,15 @@ import asyncio
 import logging
 import struct
 from socket import IPPROTO_TCP, TCP_INFO
+from time import monotonic
 from typing import Protocol, cast
 
 import httptools
 
 from suanli.domain.traffic import Counted
+from suanli.policies.pace import Mean, Pace
 from suanli.serving.gateway.breaker import FAULTY, UNREACHED, Breaker
 from suanli.serving.gateway.heads import KEPT_OF_ANSWERS, without_named
-from suanli.serving.gateway.pace import Pace
 from suanli.serving.gateway.routes import Target
 
 log = logging.getLogger(__name__)
@@ -47,13 +48,13 @@ class Asking(Protocol):
 class Replica:
     """One replica as this worker knows it. `in_flight_max` is this worker's part of what it may be given (0: any).
 
-    `reach` breaks where nobody is there, `health` where answers are failures; `usual` is the pace of all replicas.
+    `reach` breaks where nobody is there, `health` where answers are failures; `usual` is what all replicas take.
     """
 
     __slots__ = ("gone", "head", "health", "idle", "in_flight", "in_flight_max", "label", "name_hash", "pace", "reach",
-                 "revision", "target", "traffic", "usual")  # fmt: skip
+                 "revision", "target", "traffic")  # fmt: skip
 
-    def __init__(self, target: Target, name_hash: int, traffic: Counted, usual: Pace) -> None:
+    def __init__(self, target: Target, name_hash: int, traffic: Counted, usual: Mean) -> None:
         self.label = f"{target.key}:{target.attempt}"
         host = f"[{target.host}]" if ":" in target.host else target.host
         shown = f"authorization: Bearer {target.token}\r\n" if target.token else ""
@@ -62,7 +63,7 @@ class Replica:
         self.in_flight = 0
         self.idle: list[ReplicaConnection] = []
         self.reach, self.health = Breaker(UNREACHED), Breaker(FAULTY)
-        self.pace, self.usual = Pace(), usual
+        self.pace = Pace(usual)
         self.gone = False
         self.follow(target, traffic, 0, 0)
 
@@ -75,14 +76,16 @@ class Replica:
 
     @property
     def speed(self) -> float:
-        """As measured; the average replica has 1."""
-        return self.pace.relative_to(self.usual)
+        """As measured."""
+        return self.pace.speed
 
     # --- requests
 
     def taken(self) -> None:
         """A request is to go there."""
         self.in_flight += 1
+        if self.in_flight == 1:
+            self.pace.begins(monotonic())
         self.reach.began()
         self.health.began()
 
@@ -94,10 +97,10 @@ class Replica:
         else:
             self.health.succeeded()
 
-    def timed(self, seconds: float, at_work: int) -> None:
-        """An answer that is no failure took so long: see `Pace.timed`."""
-        self.pace.timed(seconds, at_work)
-        self.usual.timed(seconds, at_work)
+    def answered(self, status: int) -> None:
+        """An answer has come whole."""
+        if 200 <= status < 300:
+            self.pace.answered(monotonic())
 
     def broke(self, now_s: float) -> None:
         """No connection, or no more of it."""
@@ -139,7 +142,7 @@ class Replica:
 
     def sweep(self, now_s: float) -> None:
         """About once a second. Closes what nobody has used for long."""
-        self.pace.second_over(self.usual)
+        self.pace.second_over()
         old = [connection for connection in self.idle if now_s - connection.idle_since_s > IDLE_S]
         if old:
             self.idle = [connection for connection in self.idle if now_s - connection.idle_since_s <= IDLE_S]

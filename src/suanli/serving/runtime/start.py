@@ -70,7 +70,7 @@ VLLM = "SUANLI_VLLM"
 
 def become_vllm(given: Options) -> NoReturn:
     """Put vLLM in this process's place, with the devices and the share of them that the engine named in the
-    environment. Raises SpecError where it isn't installed.
+    environment, and beside the replica's processes on other nodes. Raises SpecError where it isn't installed.
     """
     named = os.environ.get(VLLM, "vllm")
     program = shutil.which(named)
@@ -86,6 +86,9 @@ def become_vllm(given: Options) -> NoReturn:
         port=given.port,
         host=given.host,
         accelerators=max(1, len(devices)),
+        nodes=int(os.environ.get("WORLD_SIZE", "1")),
+        node=int(os.environ.get("RANK", "0")),
+        leader=(os.environ.get("MASTER_ADDR", given.host), int(os.environ.get("MASTER_PORT", "29500"))),
         accelerator_share=float(os.environ.get(ACCELERATOR_FRACTION, "1")),
         quantization=given.quantization or None,
         context_max=given.context_max,

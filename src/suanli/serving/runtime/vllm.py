@@ -15,8 +15,9 @@ ENTIRE_CARD = 0.9
 
 
 class VllmPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What the plan says of one replica. `accelerators` are per node; `accelerator_share` is its part of each of them,
-    below 1 where several services share one. Nodes in a row hold consecutive layers (pipeline parallel).
+    """What the plan says of the process on one node of a replica. `accelerators` are per node; `accelerator_share` is
+    its part of each of them, below 1 where several services share one. The `nodes` in a row hold consecutive layers
+    (pipeline parallel); they meet at `leader`, the address and a port of node 0, which alone answers requests.
     """
 
     model_dir: str
@@ -25,6 +26,8 @@ class VllmPlan(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     accelerators: int = 1
     nodes: int = 1
+    node: int = 0
+    leader: tuple[str, int] = ("127.0.0.1", 29500)
     accelerator_share: float = 1.0
     quantization: str | None = None
     context_max: int | None = None
@@ -40,7 +43,12 @@ def vllm_argv(plan: VllmPlan) -> list[str]:
     if plan.accelerators > 1:
         argv += ["--tensor-parallel-size", str(plan.accelerators)]
     if plan.nodes > 1:
-        argv += ["--pipeline-parallel-size", str(plan.nodes), "--distributed-executor-backend", "ray"]
+        host, port = plan.leader
+        argv += ["--pipeline-parallel-size", str(plan.nodes), "--distributed-executor-backend", "mp"]
+        argv += ["--nnodes", str(plan.nodes), "--node-rank", str(plan.node)]
+        argv += ["--master-addr", host, "--master-port", str(port)]
+    if plan.node:
+        argv += ["--headless"]
     if plan.quantization:
         argv += ["--quantization", plan.quantization]
     if plan.context_max:

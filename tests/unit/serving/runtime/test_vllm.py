@@ -17,9 +17,10 @@ ALWAYS += ["--load-format", "safetensors"]
         ({"accelerators": 4}, ["--gpu-memory-utilization", "0.9", "--tensor-parallel-size", "4"]),
         ({"accelerator_share": 0.5}, ["--gpu-memory-utilization", "0.45"]),
         (
-            {"accelerators": 8, "nodes": 2},
+            {"accelerators": 8, "nodes": 2, "leader": ("10.0.0.1", 2345)},
             ["--gpu-memory-utilization", "0.9", "--tensor-parallel-size", "8", "--pipeline-parallel-size", "2",
-             "--distributed-executor-backend", "ray"],
+             "--distributed-executor-backend", "mp", "--nnodes", "2", "--node-rank", "0",
+             "--master-addr", "10.0.0.1", "--master-port", "2345"],
         ),
         ({"quantization": "fp8"}, ["--gpu-memory-utilization", "0.9", "--quantization", "fp8"]),
         (
