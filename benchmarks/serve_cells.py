@@ -45,7 +45,7 @@ LENGTH_S, QUICK_S = 60.0, 12.0
 AT_ONCE = 5
 """Cells that run at the same time: two processors are less than a quarter busy then."""
 
-STALL_S, TRIES = 0.05, 3
+STALL_S, TRIES = 0.02, 3
 """Cells during which the machine stood still for longer are run again, so many times at most: what they would show is
 not the service's. How late a thread woke that does nothing but sleep decides, and nothing of what was answered."""
 
