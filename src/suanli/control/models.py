@@ -45,7 +45,7 @@ def in_use(world: World) -> frozenset[tuple[str, int]]:
         for revision in service.revisions
     )
     records = (record.workload for record in world.records.values() if not record.status.is_final)
-    return frozenset((use.name, use.number) for use in _uses((*services, *records)) if use.number)
+    return frozenset(use.version for use in _uses((*services, *records)) if use.number)
 
 
 class NodeCache(msgspec.Struct, frozen=True, kw_only=True):

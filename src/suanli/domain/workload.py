@@ -132,6 +132,11 @@ class ModelUse(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     number: int = 0
 
+    @property
+    def version(self) -> tuple[str, int]:
+        """Name and number."""
+        return self.name, self.number
+
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """What a model is served with: `transformers`, `onnx`, `python` (with `code`), `vllm`; empty: by its format.

@@ -83,7 +83,7 @@ class Shapes:
         w = record.workload
         labels = tuple(sorted(w.node_labels.items())) if w.node_labels else ()
         data = w.data if self._policy.place.near_data else ()
-        model = (w.model.name, w.model.number) if w.model else None
+        model = w.model.version if w.model else None
         shape = (w.demand, w.nodes, w.elastic_nodes, labels, data, model)
         wants = self._known.get(shape)
         if wants is None:

@@ -196,7 +196,7 @@ class State:
         use = record.workload.model
         if use is None or record.attempt is None:
             return
-        version = use.name, use.number
+        version = use.version
         nodes = frozenset(placement.node for placement in record.attempt.placements)
         self.models_at[version] = self.models_at.pop(version, frozenset()) | nodes
         while len(self.models_at) > VERSIONS_MAX:

@@ -2,14 +2,12 @@
 
 from suanli.serving.gateway.exposition import families
 from suanli.serving.runtime.metrics import Metrics
+from suanli.telemetry.reference import family_row
 
 
 def reference() -> str:
     """Markdown. Whoever adds a metric renews the page; a test compares the two."""
-    gateway = [
-        f"| `{f.name}` | {f.kind} | {', '.join(f'`{label}`' for label in f.labels)} | {f.meaning} |"
-        for f in families()
-    ]
+    gateway = [family_row(f.name, f.kind, f.labels, f.meaning) for f in families()]
     runtime = [f"| `{name}` | {kind} | {meaning}. |" for name, kind, meaning in Metrics().families()]
     return _PAGE.format(gateway="\n".join(gateway), runtime="\n".join(runtime))
 

@@ -1,6 +1,6 @@
 """The page `docs/reference/metrics.md`, from the tables that the code itself uses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from suanli.telemetry.families import FAMILIES, Family
 from suanli.telemetry.readings import NODE_METRICS, WORKLOAD_METRICS
@@ -15,10 +15,15 @@ def reference() -> str:
     )
 
 
+def family_row(name: str, kind: str, labels: Sequence[str], meaning: str) -> str:
+    """Of a table of metrics, `name` as Prometheus shows it."""
+    said = ", ".join(f"`{label}`" for label in labels) or "–"
+    return f"| `{name}` | {kind} | {said} | {meaning} |"
+
+
 def _family_row(family: Family) -> str:
     name = family.name + ("_total" if family.kind == "counter" else "")
-    labels = ", ".join(f"`{label}`" for label in family.labels) or "–"
-    return f"| `{name}` | {family.kind} | {labels} | {family.help} |"
+    return family_row(name, family.kind, family.labels, family.help)
 
 
 def _rows(meanings: Mapping[str, str]) -> str:

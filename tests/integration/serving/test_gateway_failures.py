@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from street import (
     ASK,
+    Handler,
     Request,
     dies,
     free_port,
@@ -28,7 +29,7 @@ from street import (
     whole,
 )
 
-from suanli.serving.gateway.breaker import FAULTY
+from suanli.serving.gateway.breaker import FAULTY, UNREACHED
 from suanli.serving.gateway.routes import Revision
 
 
@@ -189,43 +190,28 @@ def test_no_second_replica_is_asked_where_requests_may_not_be_doubled() -> None:
     run(test())
 
 
-def test_a_replica_that_keeps_failing_is_left_out_and_tried_again() -> None:
+@pytest.mark.parametrize(
+    ("fails", "times"),
+    [(dies, UNREACHED), (whole(b"", status="500 Oh"), FAULTY)],
+    ids=["dies", "answers 500"],
+)
+def test_a_replica_that_keeps_failing_is_left_out_and_tried_again(fails: Handler, times: int) -> None:
     async def test() -> None:
         async with (
-            replica(dies) as bad,
-            replica(whole(b"x")) as good,
-            gateway(route(bad.port, good.port, balance="round-robin")) as street,
-        ):
-            began_s = time.monotonic()
-            for _ in range(20):
-                await street.ask(ASK)
-            tried_again = int(time.monotonic() - began_s)  # at most once in each second
-            assert 3 <= len(bad.requests) <= 3 + tried_again
-            bad.handler = whole(b"y")
-            while (await street.ask(ASK)).body != b"y":  # noqa: ASYNC110 - it is the time that it waits for
-                await asyncio.sleep(0.02)
-            seen = {(await street.ask(ASK)).body for _ in range(4)}
-            assert seen == {b"x", b"y"}
-
-    run(test())
-
-
-def test_a_replica_whose_answers_are_all_failures_is_left_out_and_tried_again() -> None:
-    async def test() -> None:
-        async with (
-            replica(whole(b"", status="500 Oh")) as bad,
+            replica(fails) as bad,
             replica(whole(b"x")) as good,
             gateway(route(bad.port, good.port, balance="round-robin")) as street,
         ):
             began_s = time.monotonic()
             for _ in range(40):
                 await street.ask(ASK)
-            tried_again = int(time.monotonic() - began_s)
-            assert FAULTY <= len(bad.requests) <= FAULTY + tried_again
+            tried_again = int(time.monotonic() - began_s)  # at most once in each second
+            assert times <= len(bad.requests) <= times + tried_again
             bad.handler = whole(b"y")
             while (await street.ask(ASK)).body != b"y":  # noqa: ASYNC110 - it is the time that it waits for
                 await asyncio.sleep(0.02)
-            assert {(await street.ask(ASK)).body for _ in range(4)} == {b"x", b"y"}
+            seen = {(await street.ask(ASK)).body for _ in range(4)}
+            assert seen == {b"x", b"y"}
 
     run(test())
 
