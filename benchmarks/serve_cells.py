@@ -12,6 +12,7 @@ python serve_cells.py --quick   a few cells, shortly; writes nothing
 """
 
 import hashlib
+import http.client
 import math
 import subprocess
 import sys
@@ -28,7 +29,7 @@ import numpy as np
 import psutil
 from serve_cells_load import Asked, Told
 from serve_load import KEY
-from stalls import Stalls
+from stalls import BEAT_S, Stalls
 
 from suanli.domain.workload import Access
 from suanli.serving.gateway.routes import Key, Revision, Route, Routes, Target
@@ -45,9 +46,10 @@ LENGTH_S, QUICK_S = 60.0, 12.0
 AT_ONCE = 5
 """Cells that run at the same time: two processors are less than a quarter busy then."""
 
-STALL_S, TRIES = 0.02, 3
-"""Cells during which the machine stood still for longer are run again, so many times at most: what they would show is
-not the service's. How late a thread woke that does nothing but sleep decides, and nothing of what was answered."""
+STALL_S, TRIES = 0.02, 6
+"""Cells during which the machine, or a process of them, stood still for longer are run again, so many times at most:
+what they would show is not the service's. How late those were that do nothing but sleep decides (a thread, timers in
+the client and in each replica, the gateway's word that it is well), and nothing of how long answers took."""
 
 FORESEEN_RUNS = 50
 QUICK_EVERY = 5
@@ -295,11 +297,18 @@ def run(some: Sequence[Cell], asked: Sequence[Asked]) -> Ran:
         file.write_bytes(msgspec.json.encode(list(asked)))
         psutil.cpu_percent()
         command = [sys.executable, str(HERE / "serve_cells_load.py"), "client", str(port), str(file)]
-        with Stalls() as stalls:
+        probe = http.client.HTTPConnection("127.0.0.1", port)
+        with Stalls() as machine, Stalls(BEAT_S, lambda: _asked_health(probe)) as gateway:
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
         busy = psutil.cpu_percent() / 100
     told = msgspec.json.decode(done.stdout, type=list[Told])
-    return Ran(told=told, cpu_busy=busy, stall_s=stalls.worst_s)
+    stall_s = max(machine.worst_s, gateway.worst_s, *(each.late_s for each in told))
+    return Ran(told=told, cpu_busy=busy, stall_s=stall_s)
+
+
+def _asked_health(connection: http.client.HTTPConnection) -> None:
+    connection.request("GET", "/healthz")
+    connection.getresponse().read()
 
 
 def _started(stack: ExitStack, *arguments: str) -> int:

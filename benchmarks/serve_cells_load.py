@@ -16,6 +16,7 @@ from pathlib import Path
 import httptools
 import msgspec
 from serve_load import KEY
+from stalls import Beat
 
 CONNECTIONS = 64
 """Open before the first request; more are opened where all are in use."""
@@ -31,12 +32,14 @@ class Asked(msgspec.Struct):
 
 class Told(msgspec.Struct):
     """Of one cell, by request: status (0: its connection broke), how long after it was sent the answer was there, when
-    it was sent, and how long the replica was held (0 where no replica answered)."""
+    it was sent, and how long the replica was held (0 where no replica answered). `late_s`: how late the timers of
+    the client and of those replicas that tell were at most."""
 
     status: list[int]
     latency_s: list[float]
     sent_s: list[float]
     held_s: list[float]
+    late_s: float = 0.0
 
 
 # --- the replica
@@ -61,8 +64,9 @@ class Worker(threading.Thread):
 
 
 class Replica(asyncio.Protocol):
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, beat: Beat) -> None:
         self.worker = worker
+        self.beat = beat
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -78,7 +82,7 @@ class Replica(asyncio.Protocol):
         self.worker.queue.put((self, self.work_s))
 
     def answer(self, held_s: float) -> None:
-        body = b"%.7f" % held_s
+        body = b"%.7f %.7f" % (held_s, self.beat.worst_s)
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n" % len(body)
         self.transport.write(head + body)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -87,8 +91,12 @@ async def replica(speed: float) -> None:
     loop = asyncio.get_running_loop()
     worker = Worker(speed, loop)
     worker.start()
-    server = await loop.create_server(lambda: Replica(worker), "127.0.0.1", int(os.environ.get("PORT", "0")))
+    beat = Beat()
+    server = await loop.create_server(
+        lambda: Replica(worker, beat), "127.0.0.1", int(os.environ.get("PORT", "0"))
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
+    beat.begin()
     await server.serve_forever()
 
 
@@ -146,6 +154,7 @@ class Load:
         self.idle: list[Client] = []
         self.opening: set[asyncio.Task[None]] = set()
         self.over = asyncio.Event()
+        self.beat = Beat()
 
     async def open(self) -> Client:
         loop = asyncio.get_running_loop()
@@ -155,8 +164,11 @@ class Load:
     async def run(self) -> None:
         self.idle = [await self.open() for _ in range(CONNECTIONS)]
         self.began_s = time.perf_counter() + 0.1
+        self.beat.begin()
         self.send_due()
         await self.over.wait()
+        for told in self.told:
+            told.late_s = max(told.late_s, self.beat.worst_s)
 
     def send_due(self) -> None:
         now_s = time.perf_counter() - self.began_s
@@ -190,7 +202,9 @@ class Load:
         told, number = self.told[client.cell], client.number
         told.latency_s[number] = time.perf_counter() - self.began_s - told.sent_s[number]
         told.status[number] = status
-        told.held_s[number] = float(client.body) if status == 200 else 0.0
+        if status == 200:
+            held_s, *late_s = map(float, client.body.split())
+            told.held_s[number], told.late_s = held_s, max(told.late_s, *late_s)
         self.left -= 1
         if not self.left:
             self.over.set()
