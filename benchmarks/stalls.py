@@ -15,8 +15,8 @@ TICK_S, BEAT_S = 0.001, 0.02
 
 
 class Stalls(threading.Thread):
-    """`with Stalls() as stalls: ...`, then `stalls.worst_s` is the longest that it overslept, with what it does each time
-    (`each`)."""
+    """`with Stalls() as stalls: ...`, then `stalls.worst_s` is the longest that it overslept, and was at what it does
+    `each` time."""
 
     def __init__(self, tick_s: float = TICK_S, each: Callable[[], object] = lambda: None) -> None:
         super().__init__(daemon=True)

@@ -124,6 +124,8 @@ class Worker:
         self._tls = _tls(settings)
         self._accepts = False
         self._told_s = self._swept_s = 0.0
+        self._telling = loop.create_future()
+        self._telling.set_result(None)
 
     def begin(self) -> None:
         """Routes first, then clients."""
@@ -180,9 +182,10 @@ class Worker:
         if routes is not None:
             self.gateway.follow(routes)
             log.info("follows routes %d", routes.version)
-        if routes is not None or now_s - self._told_s >= TELL_S:
+            self._told_s = 0.0
+        if self._telling.done() and now_s - self._told_s >= TELL_S:
             self._told_s = now_s
-            self._tell()
+            self._telling = self._tell()
         if now_s - self._swept_s >= SWEEP_S:
             self._swept_s = now_s
             self.gateway.sweep()
@@ -207,12 +210,15 @@ class Worker:
             in_flight=in_flight,
         )
 
-    def _tell(self) -> None:
-        """Not durable: after a crash of the machine these counts begin anew."""
+    def _tell(self) -> asyncio.Future[None]:
+        """Written by a thread, as even a rename waits for a disk that is busy, and requests shall not. Not durable:
+        after a crash of the machine these counts begin anew."""
+        told = msgspec.json.encode(self.stats())
+        return self.loop.run_in_executor(None, self._write, told)
+
+    def _write(self, told: bytes) -> None:
         try:
-            replace(
-                self.folder / f"worker-{self.slot}.json", msgspec.json.encode(self.stats()), durable=False
-            )
+            replace(self.folder / f"worker-{self.slot}.json", told, durable=False)
         except OSError as error:
             log.warning("what this worker does cannot be told: %s", error)
 
@@ -238,7 +244,8 @@ class Worker:
         until_s = self.loop.time() + SETTLE_S
         while self.gateway.clients and self.loop.time() < until_s:  # noqa: ASYNC110 - they tell nobody
             await asyncio.sleep(0)  # connections learn of it one turn of the loop later
-        self._tell()
+        await self._telling
+        await self._tell()
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
