@@ -1,11 +1,13 @@
 """What a model says to each row of a data set: asked some at a time, and kept as far as it came."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from suanli.models.evaluation.metrics import Floats
 from suanli.models.evaluation.replica import Connection, Endpoint
 
 Row = Mapping[str, Any]
+Done = SimpleQueue[Future[Any] | None]
+"""What was done, in order; None for Ctrl-C. Its `put` is made to be called by a signal's handler."""
 
 
 @dataclass
@@ -49,14 +53,15 @@ def asked(
     concurrency: int,
     told: Callable[[int], None] = lambda count: None,
 ) -> Answers:
-    """Answers to all rows; after Ctrl-C to those that had come, marked so. `told` hears how many there are.
+    """Answers to all rows; after Ctrl-C to those that had come, marked so. `told` hears how many there are. For the main
+    thread.
 
     A label (text) for CLASSIFICATION; (log-likelihood, tokens, bytes) for LANGUAGE; a vector for EMBEDDINGS; two for
     PAIRS. Raises what `Connection.ask` does, and UsageError for an answer that a task can do nothing with.
     """
     answers, ask = Answers(), _ASK[kind]
     started_s = time.perf_counter()
-    connections = _Connections(endpoint)
+    connections, done = _Connections(endpoint), Done()
 
     def one(at: int) -> tuple[int, Any, float]:
         begun_s = time.perf_counter()
@@ -65,9 +70,10 @@ def asked(
 
     with closing(connections), ThreadPoolExecutor(concurrency, thread_name_prefix="asking") as threads:
         try:
-            for at, said, seconds in _by_and_by(threads, one, range(len(rows)), 2 * concurrency):
-                answers.said[at], answers.seconds[at] = said, seconds
-                told(len(answers.said))
+            with _interrupted(lambda: done.put(None)):
+                for at, said, seconds in _by_and_by(threads, one, range(len(rows)), 2 * concurrency, done):
+                    answers.said[at], answers.seconds[at] = said, seconds
+                    told(len(answers.said))
         except KeyboardInterrupt:
             answers.interrupted = True
         finally:
@@ -77,18 +83,40 @@ def asked(
 
 
 def _by_and_by(
-    threads: ThreadPoolExecutor, work: Callable[[int], Any], positions: Sequence[int], most: int
+    threads: ThreadPoolExecutor, work: Callable[[int], Any], positions: Sequence[int], most: int, done: Done
 ) -> Iterator[Any]:
-    """Results as they come, at most so many begun or waiting: a long data set costs no long queue."""
-    left, running = iter(positions), set[Future[Any]]()
+    """Results as they come, at most so many begun or waiting: a long data set costs no long queue.
+
+    Raises KeyboardInterrupt where `done` holds None, and what the work raises.
+    """
+    left, running = iter(positions), 0
     while True:
-        while len(running) < most and (at := next(left, None)) is not None:
-            running.add(threads.submit(work, at))
+        while running < most and (at := next(left, None)) is not None:
+            threads.submit(work, at).add_done_callback(done.put)
+            running += 1
         if not running:
             return
-        done, running = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield future.result()
+        future = done.get()
+        if future is None:
+            raise KeyboardInterrupt
+        running -= 1
+        yield future.result()
+
+
+@contextmanager
+def _interrupted(heard: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C calls `heard`, where Python would raise: that may be while a lock is being taken which a thread
+    then waits for without end."""
+
+    def once(number: int, frame: object) -> None:
+        signal.signal(number, usual)
+        heard()
+
+    usual = signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 class _Connections:
