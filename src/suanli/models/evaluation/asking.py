@@ -53,11 +53,11 @@ def asked(
     concurrency: int,
     told: Callable[[int], None] = lambda count: None,
 ) -> Answers:
-    """Answers to all rows; after Ctrl-C to those that had come, marked so. `told` hears how many there are. For the main
-    thread.
+    """Answers to all rows; after Ctrl-C to those that had come, marked so. `told` hears how many there are.
 
     A label (text) for CLASSIFICATION; (log-likelihood, tokens, bytes) for LANGUAGE; a vector for EMBEDDINGS; two for
     PAIRS. Raises what `Connection.ask` does, and UsageError for an answer that a task can do nothing with.
+    For the main thread, which alone hears Ctrl-C.
     """
     answers, ask = Answers(), _ASK[kind]
     started_s = time.perf_counter()
