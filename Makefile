@@ -9,10 +9,10 @@ ARGS ?=
 run: setup
 	@.venv/bin/suanli tour $(ARGS)
 
-# Four at a time: most of the tests on real Ray wait more than they work. A file stays together, for its cluster's sake;
+# Three at a time: most of the tests on real Ray wait more than they work. A file stays together, for its cluster's sake;
 # in the order of folders, since by default files of one test come last, and those are the longest.
 test: setup
-	@.venv/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup
 	.venv/bin/ruff check
