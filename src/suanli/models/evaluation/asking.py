@@ -112,7 +112,8 @@ def _interrupted(heard: Callable[[], None]) -> Iterator[None]:
         signal.signal(number, usual)
         heard()
 
-    usual = signal.signal(signal.SIGINT, once)
+    usual = signal.getsignal(signal.SIGINT)  # known before `once` may be called
+    signal.signal(signal.SIGINT, once)
     try:
         yield
     finally:

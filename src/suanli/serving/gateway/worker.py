@@ -245,7 +245,8 @@ class Worker:
         while self.gateway.clients and self.loop.time() < until_s:  # noqa: ASYNC110 - they tell nobody
             await asyncio.sleep(0)  # connections learn of it one turn of the loop later
         await self._telling
-        await self._tell()
+        self._telling = self._tell()
+        await self._telling
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
