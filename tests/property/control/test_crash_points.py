@@ -1,11 +1,13 @@
 """Every effect of a day's work is a place to die: before it, after it, or with its acknowledgement lost.
 
-The points are enumerated, not sampled: a scenario is run once to count its effects, then once more for each effect
+The points are enumerated, not sampled: a scenario is run once to find its effects, then once more for each effect
 and way of dying. Whatever happens, what was accepted ends as it should, and never has two live attempts.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -35,95 +37,103 @@ MODES = ("before", "after", "unacknowledged")
 CYCLES_MAX = 60
 
 
-class Killed(BaseException):
-    """The controller's process is gone; nothing in it may catch this."""
+class Outside:
+    """What a controller's death leaves as it is: time, machines, the store, and a user who retries until answered."""
 
-
-class Tripwire:
-    """Counts effects and dies at one of them."""
-
-    def __init__(self, at: int = -1, mode: str = "before") -> None:
-        self.count = 0
-        self.at = at
-        self.mode = mode
-
-    def effect(self, do: Any, *args: Any, **kwargs: Any) -> Any:
-        mine, self.count = self.count, self.count + 1
-        if mine != self.at:
-            return do(*args, **kwargs)
-        if self.mode == "before":
-            raise Killed
-        result = do(*args, **kwargs)
-        if self.mode == "after":
-            raise Killed
-        raise Unavailable(
-            "The answer was lost on its way.", evidence={"effect": str(do), "result": str(result)}
-        )
-
-
-class Wired:
-    """A port whose verbs that change something pass the tripwire."""
-
-    def __init__(self, inner: Any, wire: Tripwire, verbs: tuple[str, ...]) -> None:
-        self._inner, self._wire, self._verbs = inner, wire, verbs
-
-    def __getattr__(self, name: str) -> Any:
-        verb = getattr(self._inner, name)
-        if name in self._verbs:
-            return lambda *args, **kwargs: self._wire.effect(verb, *args, **kwargs)
-        return verb
-
-
-class Day:
-    """A small fleet, a few workloads, a user who retries until acknowledged, and what goes wrong by itself."""
-
-    def __init__(self, seed: int, wire: Tripwire) -> None:
+    def __init__(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
         self.clock = VirtualClock(1000.0)
         nodes = [Node(name=f"n{i}", cpus=2, memory_bytes=2**33) for i in range(int(rng.integers(2, 4)))]
         self.engine = FakeEngine(self.clock, nodes, start_s=0.5, fence_s=2.0, wind_down_s=1.0)
         self.store = MemoryStore()
-        self.wire = wire
         self.todo = _script(rng, len(nodes))
         self.accepted: set[str] = set()
         self.stopped: set[str] = set()
-        self.controllers = 0
-        self.restart()
+        self.cycle = 0
+        self.effects = 0
 
-    def restart(self) -> None:
-        """A new process of the controller; the former one's memory is gone."""
-        self.controllers += 1
+    def copy(self) -> "Outside":
+        return deepcopy(self, {id(self.store): self.store.clone()})
+
+    def instant(self) -> tuple[int, int, int]:
+        """Equal only if nothing has happened in between: the rest is done by effects, cycles and the script alone."""
+        return self.effects, self.cycle, len(self.todo)
+
+
+class Wired:
+    """A port whose verbs that change something pass `effect`."""
+
+    def __init__(self, inner: Any, verbs: tuple[str, ...], effect: Callable[..., Any]) -> None:
+        self._inner, self._verbs, self._effect = inner, verbs, effect
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._inner, name)
+        if name in self._verbs:
+            return lambda *args, **kwargs: self._effect(verb, *args, **kwargs)
+        return verb
+
+
+class Day:
+    """A small fleet, a few workloads, a controller that knows nothing yet, and what goes wrong by itself.
+
+    Before and after each effect `witness` is called; the answer of the effect `lost` gets lost on its way.
+    """
+
+    def __init__(
+        self, outside: Outside, *, witness: Callable[[], None] = lambda: None, lost: int = -1
+    ) -> None:
+        self.outside = outside
+        self._witness = witness
+        self._lost = lost
         ports = Ports(
-            cast(Store, Wired(self.store, self.wire, ("commit", "acquire_lease", "renew_lease"))),
-            cast(Engine, Wired(self.engine, self.wire, ("start", "stop", "forget"))),
-            self.clock,
+            cast(Store, Wired(outside.store, ("commit", "acquire_lease", "renew_lease"), self._effect)),
+            cast(Engine, Wired(outside.engine, ("start", "stop", "forget"), self._effect)),
+            outside.clock,
             ScriptedTelemetry(),
         )
         self.controller = Controller(ports, holder="controller", home=Path("home"))
 
-    def run(self) -> int:
-        """Until all is final; the number of cycles, or CYCLES_MAX where it never was."""
-        for cycle in range(CYCLES_MAX):
-            try:
-                self._user_acts(cycle)
-                self.controller.cycle()
-            except Killed:
-                self.restart()
-            if not self.todo and self._all_final():
-                return cycle
-            self.clock.advance(1.0)
-        return CYCLES_MAX
+    def run(self) -> list[str]:
+        """From the first cycle until all is final: what is wrong with how it ended."""
+        self._cycle()
+        return self.run_on()
 
-    def _user_acts(self, cycle: int) -> None:
-        while self.todo and self.todo[0][0] <= cycle:
-            _, verb, what = self.todo[0]
+    def run_on(self) -> list[str]:
+        """The same from the end of a cycle on."""
+        while self.outside.todo or not self._all_final():
+            if self.outside.cycle == CYCLES_MAX:
+                return ["never ended"]
+            self.outside.clock.advance(1.0)
+            self.outside.cycle += 1
+            self._cycle()
+        return self._wrongs()
+
+    def _effect(self, do: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._witness()
+        mine, self.outside.effects = self.outside.effects, self.outside.effects + 1
+        result = do(*args, **kwargs)
+        self._witness()
+        if mine == self._lost:
+            raise Unavailable(
+                "The answer was lost on its way.", evidence={"effect": str(do), "result": str(result)}
+            )
+        return result
+
+    def _cycle(self) -> None:
+        self._user_acts()
+        self.controller.cycle()
+
+    def _user_acts(self) -> None:
+        todo, engine = self.outside.todo, self.outside.engine
+        while todo and todo[0][0] <= self.outside.cycle:
+            _, verb, what = todo[0]
             if verb == "lose":
-                self.engine.lose_node(what)
+                engine.lose_node(what)
             elif verb == "return":
-                self.engine.return_node(what)
+                engine.return_node(what)
             elif not self._request(verb, what):
                 return
-            self.todo.pop(0)
+            todo.pop(0)
 
     def _request(self, verb: str, what: Any) -> bool:
         """True once acknowledged, or refused for good."""
@@ -135,7 +145,7 @@ class Day:
         commit = Commit(
             events=(event,),
             actor="user",
-            at_s=self.clock.now_s(),
+            at_s=self.outside.clock.now_s(),
             idempotency=Idempotency(key=key, digest=key),
         )
         try:
@@ -144,23 +154,26 @@ class Day:
             return True  # it ended before it could be stopped
         except Unavailable:
             return False
-        (self.accepted if verb == "submit" else self.stopped).add(what.name if verb == "submit" else what)
+        if verb == "submit":
+            self.outside.accepted.add(what.name)
+        else:
+            self.outside.stopped.add(what)
         return True
 
     def _all_final(self) -> bool:
-        return all(record.status.is_final for record in self.store.world().records.values())
+        return all(record.status.is_final for record in self.outside.store.world().records.values())
 
-    def check(self) -> list[str]:
-        """What is wrong with how it ended."""
-        world = self.store.world()
-        wrong = [f"{key} was accepted and lost" for key in self.accepted if key not in world.records]
+    def _wrongs(self) -> list[str]:
+        world = self.outside.store.world()
+        wrong = [f"{key} was accepted and lost" for key in self.outside.accepted - world.records.keys()]
         for key, record in world.records.items():
-            allowed = (Status.STOPPED, Status.SUCCEEDED) if key in self.stopped else (Status.SUCCEEDED,)
+            stopped = key in self.outside.stopped
+            allowed = (Status.STOPPED, Status.SUCCEEDED) if stopped else (Status.SUCCEEDED,)
             if record.status not in allowed:
                 wrong.append(f"{key} is {record.status}")
-        wrong += _overlaps(self.engine)
+        wrong += _overlaps(self.outside.engine)
         fold = World()
-        for entry in self.store.entries(0):
+        for entry in self.outside.store.entries(0):
             fold.fold(entry)
         if fold.records != world.records:
             wrong.append("the projection is not the fold of the log")
@@ -205,19 +218,25 @@ def _overlaps(engine: FakeEngine) -> list[str]:
 
 
 def _die_everywhere(seed: int) -> tuple[int, list[Any]]:
-    """All crash points of one day: how many, and what went wrong at which."""
+    """All crash points of one day: how many, and what went wrong at which.
+
+    A death leaves the outside as it is at that instant, so a new controller goes on from a copy of it. Dying after an
+    effect and before the next one leaves the same if nothing lies between: that is played once.
+    """
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), processors=[])
-    wire = Tripwire()
-    day = Day(seed, wire)
-    wrong = ["never ended"] if day.run() == CYCLES_MAX else day.check()
-    failures: list[Any] = [(seed, "no crash", wrong)] if wrong else []
-    points = [(at, mode) for at in range(wire.count) for mode in MODES]
-    for at, mode in points:
-        trial = Day(seed, Tripwire(at, mode))
-        wrong = ["never ended"] if trial.run() == CYCLES_MAX else trial.check()
-        if wrong:
-            failures.append((seed, at, mode, wrong))
-    return len(points), failures
+    left: dict[tuple[int, int, int], Outside] = {}
+    outside = Outside(seed)
+
+    def witness() -> None:
+        if outside.instant() not in left:
+            left[outside.instant()] = outside.copy()
+
+    outcomes = {(seed, "no crash"): Day(outside, witness=witness).run()}
+    for instant, then in left.items():
+        outcomes[seed, "died", *instant] = Day(then).run_on()
+    for effect in range(outside.effects):
+        outcomes[seed, "unacknowledged", effect] = Day(Outside(seed), lost=effect).run()
+    return len(MODES) * outside.effects, [(point, wrong) for point, wrong in outcomes.items() if wrong]
 
 
 @pytest.mark.timeout(600)
