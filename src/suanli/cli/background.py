@@ -65,7 +65,7 @@ def _start(
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(
-            [sys.executable, "-m", "suanli.cli", "up", *words, "--in-background"],
+            [sys.executable, "-P", "-m", "suanli.cli", "up", *words, "--in-background"],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

@@ -115,7 +115,7 @@ class GatewayProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         door = self._door
-        argv = [sys.executable, "-m", "suanli.serving.gateway", "--dir", str(self._folder)]
+        argv = [sys.executable, "-P", "-m", "suanli.serving.gateway", "--dir", str(self._folder)]
         argv += ["--host", door.host, "--port", str(self._port), "--workers", str(door.workers)]
         if door.tls_cert is not None and door.tls_key is not None:
             argv += ["--tls-cert", str(door.tls_cert), "--tls-key", str(door.tls_key)]

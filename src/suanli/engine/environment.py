@@ -16,6 +16,10 @@ INHERITED = (
 )  # fmt: skip
 """All that passes from the node to a worker, so that no secret of the controller or the cluster does."""
 
+STORAGE = ("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_")
+"""What begins so, the clients of object stores go by. It reaches what fetches a model, in one variable which the
+program that runs with the model does not find."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 """Not ROCR_VISIBLE_DEVICES: HIP counts from what that one leaves over, so that both together hide too much."""
@@ -55,6 +59,9 @@ def worker_environment(
     }
     if launch.model_dir:
         environment["SUANLI_MODEL_DIR"] = launch.model_dir
+    if workload.model is not None:
+        found = {name: value for name, value in base.items() if name.startswith(STORAGE)}
+        environment["SUANLI_STORAGE_ENVIRONMENT"] = json.dumps(found)
     if workload.kind is Kind.SERVE:
         environment["SUANLI_REPLICA"] = launch.key.rpartition("/")[2]
         environment["PORT"] = str(rendezvous.service_port)

@@ -2,6 +2,9 @@
 
 ARGV finds the folder in SUANLI_MODEL_DIR, and holds it in the cache for as long as it lives: the lock is on a file
 that stays open across exec. Progress and errors go to stderr. Nothing heavy is imported, as every replica begins here.
+
+How this node reaches an object store is told in SUANLI_STORAGE_ENVIRONMENT (variables as JSON), and ends here: ARGV
+finds neither that nor what is in it.
 """
 
 import os
@@ -18,6 +21,7 @@ from suanli.domain.model import ModelVersion
 from suanli.models.cache import hold
 
 SAY_EVERY_S = 2.0
+REACH = "SUANLI_STORAGE_ENVIRONMENT"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +38,15 @@ def argv_of(order_file: Path, argv: Sequence[str]) -> tuple[str, ...]:
 
     `python` is looked up where it runs, which may be another node.
     """
-    return ("python", "-m", "suanli.models.fetch", str(order_file), "--", *argv)
+    return ("python", "-P", "-m", "suanli.models.fetch", str(order_file), "--", *argv)
 
 
 def main(words: Sequence[str]) -> int:
     """The exit code where ARGV could not be begun; else this process is ARGV, and does not return."""
+    left = {name: value for name, value in os.environ.items() if name != REACH}
     try:
         order, argv = _read(words)
+        os.environ |= _reach()
         folder = _fetch(order)
         program = shutil.which(argv[0])
         if program is None:
@@ -51,7 +57,7 @@ def main(words: Sequence[str]) -> int:
             _say(f"  {name}: {value}")
         _say(f"  {error.remedy}" if error.remedy else "")
         return error.exit_code
-    return os.execve(program, argv, {**os.environ, "SUANLI_MODEL_DIR": str(folder)})  # noqa: S606 - the user's argv
+    return os.execve(program, argv, {**left, "SUANLI_MODEL_DIR": str(folder)})  # noqa: S606 - the user's argv
 
 
 def _read(words: Sequence[str]) -> tuple[Order, list[str]]:
@@ -61,6 +67,15 @@ def _read(words: Sequence[str]) -> tuple[Order, list[str]]:
         return msgspec.json.decode(Path(words[0]).read_bytes(), type=Order), list(words[2:])
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError(f"The order {words[0]} cannot be read: {error}.") from error
+
+
+def _reach() -> dict[str, str]:
+    try:
+        return msgspec.json.decode(os.environ.get(REACH, "{}"), type=dict[str, str])
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"{REACH} is not JSON.", remedy="Leave it out: it is set for each replica."
+        ) from error
 
 
 def _fetch(order: Order) -> Path:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from suanli.domain.errors import UsageError
+from suanli.domain.errors import NotFound, Unavailable, UsageError
 from suanli.domain.model import task_of_architecture
 from suanli.models.paths import FILES_MAX, check_paths
-from suanli.models.storage import failures_of, file_system, told
+from suanli.models.storage import failures_of, file_system, open_remote, told
 from suanli.models.uris import MLFLOW, Address, parse_source
 
 SKIPPED = frozenset({".git", ".cache", "__pycache__", ".DS_Store", ".ipynb_checkpoints"})
@@ -140,32 +140,53 @@ def _open_local(place: Path) -> BinaryIO:
 
 
 def _remote(address: Address, exclude: Sequence[str]) -> Iterator[SourceFile]:
-    with told(address.url, failures_of(address.scheme)):
+    failures = failures_of(address.scheme)
+    with told(address.url, failures):
         files = file_system(address.scheme)
         found = files.find(address.path, detail=True)
     root = address.path if len(found) != 1 or address.path not in found else address.path.rpartition("/")[0]
     for place, info in found.items():
         path = str(place).removeprefix(root).lstrip("/")
         if not _matches(path, exclude):
-            yield SourceFile(path, int(info["size"]), partial(_open_remote, files, str(place)))
+            opened = partial(_open_remote, files, str(place), f"{address.scheme}://{place}", failures)
+            yield SourceFile(path, int(info["size"]), opened)
 
 
-def _open_remote(files: Any, place: str) -> BinaryIO:
-    with told(place):
-        return cast(BinaryIO, files.open(place, "rb"))
+def _open_remote(files: Any, place: str, url: str, failures: tuple[type[Exception], ...]) -> BinaryIO:
+    opened = open_remote(files, place, url, failures)
+    if opened is None:
+        raise UsageError(
+            f"{url[:200]} went away while it was read.",
+            remedy="Push again when it is at rest.",
+            code="SL-MODEL-SOURCE",
+        )
+    return opened
 
 
 def _from_mlflow(address: Address, folder: Path) -> Path:
-    """What MLflow's own client finds under that address, by its settings (`MLFLOW_TRACKING_URI`)."""
+    """What MLflow's own client finds under that address, by its settings (`MLFLOW_TRACKING_URI`).
+
+    Raises UsageError without that client, NotFound, Unavailable.
+    """
     try:
         artifacts = importlib.import_module("mlflow.artifacts")
+        failed = importlib.import_module("mlflow.exceptions").MlflowException
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{address.url} is MLflow's, and its client is not installed.",
             remedy="Run `pip install mlflow-skinny`, and set MLFLOW_TRACKING_URI; or push a folder.",
             code="SL-MODEL-MLFLOW",
         ) from error
-    return Path(artifacts.download_artifacts(artifact_uri=address.url, dst_path=str(folder)))
+    try:
+        return Path(artifacts.download_artifacts(artifact_uri=address.url, dst_path=str(folder)))
+    except (failed, OSError) as error:
+        said = str(error).partition("\n")[0]
+        is_missing = getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
+        raise (NotFound if is_missing else Unavailable)(
+            f"MLflow does not give {address.url}: {said[:300]}",
+            remedy="Check MLFLOW_TRACKING_URI, and what is registered there.",
+            code="SL-MODEL-MLFLOW",
+        ) from error
 
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:

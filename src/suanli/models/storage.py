@@ -3,13 +3,14 @@
 import errno
 import importlib
 import importlib.util
+import io
 import os
 import stat
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol
 
 from suanli.domain.errors import NotFound, Unavailable
 from suanli.domain.model import check_sha256
@@ -132,11 +133,10 @@ class RemoteBlobs:
             )
 
     def open(self, sha256: str) -> BinaryIO:
-        with self._told():
-            try:
-                return cast(BinaryIO, self._files.open(self._path(sha256), "rb"))
-            except FileNotFoundError:
-                raise _no_blob(sha256) from None
+        opened = open_remote(self._files, self._path(sha256), self.url, self._failures)
+        if opened is None:
+            raise _no_blob(sha256)
+        return opened
 
     def every(self) -> Iterator[tuple[str, int]]:
         with self._told():
@@ -171,6 +171,45 @@ def file_system(scheme: str) -> Any:
             remedy=f"Run `pip install '{package}'`.",
             code="SL-MODEL-STORAGE",
         ) from error
+
+
+def open_remote(
+    files: Any, path: str, url: str, failures: tuple[type[Exception], ...]
+) -> io.BufferedReader | None:
+    """A file of an object store; None where it is not there. Raises Unavailable, as each of its reads does."""
+    with told(url, failures):
+        try:
+            return io.BufferedReader(_Remote(files.open(path, "rb"), url, failures))
+        except FileNotFoundError:
+            return None
+
+
+class _Remote(io.RawIOBase):
+    def __init__(self, file: Any, url: str, failures: tuple[type[Exception], ...]) -> None:
+        self._file, self._url, self._failures = file, url, failures
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with told(self._url, self._failures):
+            read = self._file.read(len(buffer))
+        buffer[: len(read)] = read
+        return len(read)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 def failures_of(scheme: str) -> tuple[type[Exception], ...]:

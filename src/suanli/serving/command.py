@@ -16,7 +16,7 @@ def runtime_argv(workload: Workload, share: Share) -> tuple[str, ...]:
     assert service is not None
     assert service.runtime is not None
     runtime = service.runtime
-    words = [PYTHON, "-m", "suanli.serving.runtime", "--runtime", runtime.name, "--name", workload.name]
+    words = [PYTHON, "-P", "-m", "suanli.serving.runtime", "--runtime", runtime.name, "--name", workload.name]
     options = {
         "--task": runtime.task,
         "--code": runtime.code,

@@ -206,12 +206,6 @@ def test_a_link_is_followed_inside_a_hugging_face_cache_and_nowhere_else(said, r
     assert (problem["code"], problem["exit_code"]) == ("SL-MODEL-PATH", 2)
 
 
-def test_a_source_of_mlflow_names_the_package_that_is_missing(refused):
-    problem = refused("push", "models:/chat/3", "--name", "chat")
-    assert problem["code"] == "SL-MODEL-MLFLOW"
-    assert "pip install mlflow-skinny" in problem["remedy"]
-
-
 @pytest.mark.parametrize(
     "source", ["http://127.0.0.1/m", "https://huggingface.co/x", "/no/such/folder", "s3://b/../c"]
 )

@@ -5,7 +5,7 @@ import json
 from suanli.domain.observation import Launch
 from suanli.domain.record import Placement
 from suanli.domain.resources import Share
-from suanli.domain.workload import Kind, Service, Workload
+from suanli.domain.workload import Kind, ModelUse, Service, Workload
 from suanli.engine.environment import Rendezvous, worker_environment
 
 TWO_OF_A = Share(cpus=6, devices=(1, 3))
@@ -89,6 +89,17 @@ def test_a_worker_knows_what_it_is_and_where_to_write() -> None:
         "SUANLI_PROGRESS_FILE": "/log/p.json",
         "SUANLI_MODEL_DIR": "/model",
     }
+
+
+def test_how_the_node_reaches_object_stores_is_told_only_to_what_fetches_a_model() -> None:
+    base = {"AWS_SECRET_ACCESS_KEY": "s", "FSSPEC_S3_ANON": "true", "SUANLI_TOKEN": "t"}
+    environment = environment_of(0, base, model=ModelUse(ref="gpt/1", name="gpt", number=1))
+    assert json.loads(environment["SUANLI_STORAGE_ENVIRONMENT"]) == {
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "FSSPEC_S3_ANON": "true",
+    }
+    assert "s" not in environment.values()
+    assert "SUANLI_STORAGE_ENVIRONMENT" not in environment_of(0, base)
 
 
 def test_a_replica_knows_its_number_and_port() -> None:

@@ -291,7 +291,7 @@ def test_a_fetch_that_is_killed_leaves_no_version_and_the_next_one_makes_it(apar
     file = Path(apart.url).parent / "order.json"
     order = Order(version=version, storage_url=apart.url, cache_dir=str(apart.cache), cache_bytes_max=PLENTY)
     file.write_bytes(msgspec.json.encode(order))
-    words = [sys.executable, "-c", KILLED, *argv_of(file, ("true",))[3:]]
+    words = [sys.executable, "-c", KILLED, *argv_of(file, ("true",))[4:]]
     assert subprocess.run(words, env=ON_A_NODE, check=False).returncode == -signal.SIGKILL
     assert (apart.cache / "drafts" / version.digest / "w" / ".model.safetensors.part").stat().st_size
     assert list((apart.cache / "versions").iterdir()) == []

@@ -62,7 +62,7 @@ def _ready(client: Client, looker: Looker, screen: Screen, limit_s: float) -> st
 def _run(screen: Screen, words: list[str], home: Path) -> None:
     """A command as a user would type it, and what it prints."""
     screen.say(f"$ {shlex.join(words)}")
-    program = [sys.executable, "-m", "suanli.cli"] if words[0] == "suanli" else [sys.executable]
+    program = [sys.executable, "-P", "-m", "suanli.cli"] if words[0] == "suanli" else [sys.executable]
     more = ["--home", str(home), "--quiet"] if words[0] == "suanli" else []
     done = subprocess.run(
         [*program, *words[1:], *more], capture_output=True, text=True, timeout=RUN_S, check=False

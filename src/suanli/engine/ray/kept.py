@@ -30,7 +30,14 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 def spawn(host: Host, record: Path, env: Mapping[str, str], launcher: Sequence[str] = ()) -> Kept:
     """Start a keeper in a session of its own, on record before it is up. `launcher` is put before its argv."""
     Path(host.ready_file).unlink(missing_ok=True)
-    argv = [*launcher, sys.executable, "-m", "suanli.engine.ray.keeper", msgspec.json.encode(host).decode()]
+    argv = [
+        *launcher,
+        sys.executable,
+        "-P",
+        "-m",
+        "suanli.engine.ray.keeper",
+        msgspec.json.encode(host).decode(),
+    ]
     with record.with_suffix(".log").open("wb") as output:
         process = subprocess.Popen(
             argv,

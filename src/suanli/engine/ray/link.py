@@ -88,6 +88,7 @@ class Link:
     def _open(self) -> subprocess.Popen[bytes]:
         argv = [
             sys.executable,
+            "-P",
             "-m",
             "suanli.engine.ray.driver",
             msgspec.json.encode(self._connection).decode(),
@@ -99,6 +100,7 @@ class Link:
             driver = subprocess.Popen(
                 argv,
                 env=self._env,
+                cwd="/",  # Ray lets its workers import what lies there: nobody's files
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -108,6 +108,7 @@ class Supervisor:
             worker = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds
                 [
                     sys.executable,
+                    "-P",
                     "-m",
                     "suanli.serving.gateway.worker",
                     msgspec.json.encode(settings).decode(),
