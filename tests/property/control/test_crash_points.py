@@ -231,7 +231,7 @@ def _die_everywhere(seed: int) -> tuple[int, list[Any]]:
         if outside.instant() not in left:
             left[outside.instant()] = outside.copy()
 
-    outcomes = {(seed, "no crash"): Day(outside, witness=witness).run()}
+    outcomes: dict[tuple[object, ...], list[str]] = {(seed, "no crash"): Day(outside, witness=witness).run()}
     for instant, then in left.items():
         outcomes[seed, "died", *instant] = Day(then).run_on()
     for effect in range(outside.effects):
