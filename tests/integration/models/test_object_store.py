@@ -92,15 +92,17 @@ def test_a_node_fetches_from_there_and_its_program_finds_no_key(s3, reach, tmp_p
     order.write_bytes(msgspec.json.encode(told))
     node = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "AWS_PROFILE_OF_MINE": "my own"}
     node["HOME"] = str(tmp_path)
-    without = subprocess.run(
-        argv_of(order, SHOW), env=node, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+
+    def fetched(**more: str) -> "subprocess.CompletedProcess[str]":
+        argv = argv_of(order, SHOW)
+        return subprocess.run(
+            argv, env=node | more, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    without = fetched()
     assert without.returncode == Unavailable.exit_code
     assert "SL-MODEL-STORAGE" in without.stderr
-    node["SUANLI_STORAGE_ENVIRONMENT"] = json.dumps(reach)
-    done = subprocess.run(
-        argv_of(order, SHOW), env=node, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = fetched(SUANLI_STORAGE_ENVIRONMENT=json.dumps(reach))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert everything_below(Path(found["SUANLI_MODEL_DIR"])) == ["config.json", "model.safetensors"]
